@@ -155,8 +155,10 @@ class RateLimited(RegistryError):
     code = "rate_limited"
     transient = True
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None, **evidence: object) -> None:
-        super().__init__(message, **evidence)
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, code: str | None = None, **evidence: object
+    ) -> None:
+        super().__init__(message, code=code, transient=None, **evidence)
         self.retry_after_s = retry_after_s
 
 
@@ -224,8 +226,10 @@ class StoreLocked(StoreError):
     code = "store_locked"
     transient = True
 
-    def __init__(self, message: str, *, pid: int | None = None, **evidence: object) -> None:
-        super().__init__(message, **evidence)
+    def __init__(
+        self, message: str, *, pid: int | None = None, code: str | None = None, **evidence: object
+    ) -> None:
+        super().__init__(message, code=code, transient=None, **evidence)
         self.pid = pid
 
 

@@ -1,0 +1,1 @@
+"""Values: what is known, decided and recorded. Nothing here performs anything."""

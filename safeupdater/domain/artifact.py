@@ -78,7 +78,11 @@ class ImageReference:
         """The short form that people write: ``nginx:1.27`` for ``docker.io/library/nginx:1.27``."""
         name = self.name
         if self.registry == DEFAULT_REGISTRY:
-            name = self.repository.removeprefix("library/") if self.repository.count("/") == 1 else self.repository
+            name = (
+                self.repository.removeprefix("library/")
+                if self.repository.count("/") == 1
+                else self.repository
+            )
         return name + self._suffix
 
     @property
@@ -153,13 +157,13 @@ class ChartReference:
 
     def __attrs_post_init__(self) -> None:
         if _CHART_NAME.fullmatch(self.name) is None or ".." in self.name:
-            raise InvalidReference(f"{ascii(self.name)} is not a chart name")
+            raise InvalidReference(f"{self.name!a} is not a chart name")
         if _CHART_VERSION.fullmatch(self.version) is None:
-            raise InvalidReference(f"{ascii(self.version)} is not a chart version")
+            raise InvalidReference(f"{self.version!a} is not a chart version")
         if self.repository is not None and _CHART_REPOSITORY.fullmatch(self.repository) is None:
-            raise InvalidReference(f"{ascii(self.repository)} is not an http(s):// or oci:// chart repository")
+            raise InvalidReference(f"{self.repository!a} is not an http(s):// or oci:// chart repository")
         if self.digest is not None and not is_digest(self.digest):
-            raise InvalidReference(f"{ascii(self.digest)} is not a chart digest")
+            raise InvalidReference(f"{self.digest!a} is not a chart digest")
 
     @classmethod
     def parse(cls, text: str) -> ChartReference:
@@ -170,7 +174,7 @@ class ChartReference:
         """
         head, at, version = text.rpartition("@")
         if not at:
-            raise InvalidReference(f"{ascii(text)} names no chart version: expected [repository/]name@version")
+            raise InvalidReference(f"{text!a} names no chart version: expected [repository/]name@version")
         repository, slash, name = head.rpartition("/")
         return cls(name=name, version=version, repository=repository if slash else None)
 
@@ -185,3 +189,21 @@ class ChartReference:
 
 
 Artifact = ImageReference | ChartReference
+
+
+@attrs.frozen(kw_only=True)
+class ResolvedImage:
+    """What a tag served when it was asked.
+
+    ``reference`` is pinned to the digest that the registry names for the tag (an index's, where there is
+    one); ``platform_digest`` is the digest of the manifest for the wanted platform, None where it was not
+    looked up. "Same bits" holds when any digest of ``digests`` is shared.
+    """
+
+    reference: ImageReference
+    platform_digest: str | None = None
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """Every digest by which these bits are known."""
+        return frozenset(digest for digest in (self.reference.digest, self.platform_digest) if digest)

@@ -1,0 +1,467 @@
+"""One attempt to bring one target from A to B: its settings, its journal's events and its outcomes."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+
+import attrs
+
+from safeupdater.domain.change import Change
+from safeupdater.domain.health import Baseline, HealthPolicy, Observation, Sample, Tally
+from safeupdater.domain.plan import PlannedUpdate, fingerprint
+
+
+class Phase(enum.Enum):
+    """The parts of an operation in which steps are performed."""
+
+    PREFLIGHT = "preflight"
+    CAPTURING = "capturing"
+    STAGING = "staging"
+    SWITCHING = "switching"
+    COMMITTING = "committing"
+    RESTORING = "restoring"
+    DISCARDING = "discarding"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Outcome(enum.Enum):
+    """How an operation ends. ``refused`` means that none was opened; ``held``, ``rollback_failed`` and
+    ``interrupted`` are stops rather than ends: a person resolves the first two, ``recover`` the last."""
+
+    SUCCEEDED = "succeeded"
+    ABORTED = "aborted"
+    ROLLED_BACK = "rolled_back"
+    ROLLBACK_FAILED = "rollback_failed"
+    HELD = "held"
+    SUPERSEDED = "superseded"
+    TARGET_GONE = "target_gone"
+    REFUSED = "refused"
+    INTERRUPTED = "interrupted"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class OnInconclusive(enum.Enum):
+    """What to do when the monitoring window says neither yes nor no."""
+
+    RESTORE = "restore"
+    HOLD = "hold"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Unrunnable(enum.Enum):
+    """What to do with a target that was not running: its new version cannot be verified."""
+
+    DEFER = "defer"
+    COMMIT = "commit"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class HookPoint(enum.Enum):
+    """When a hook runs: with the old version still untouched, or after the new one is kept."""
+
+    BEFORE_SWITCH = "before_switch"
+    AFTER_COMMIT = "after_commit"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@attrs.frozen(kw_only=True)
+class Hook:
+    """A command that runs as a step of the operation: in the old container, or beside the updater."""
+
+    name: str
+    point: HookPoint
+    argv: tuple[str, ...]
+    in_container: bool = True
+    timeout_s: float = 300.0
+
+
+@attrs.frozen(kw_only=True)
+class RollbackPolicy:
+    """How rollbacks are bounded, and how long the way back stays open. All times in seconds."""
+
+    cooldown_s: float = 3600.0
+    max_per_day: int = 2
+    on_inconclusive: OnInconclusive = OnInconclusive.RESTORE
+    keep_previous: int = 1
+    retain_s: float = 7 * 86_400.0
+
+
+def _frozen(value: Mapping[str, object]) -> Mapping[str, object]:
+    return MappingProxyType(dict(value))
+
+
+@attrs.frozen(kw_only=True)
+class OperationSettings:
+    """The part of the effective policy that an operation runs under, fixed when it is opened."""
+
+    health: HealthPolicy = HealthPolicy()
+    rollback: RollbackPolicy = RollbackPolicy()
+    hooks: tuple[Hook, ...] = ()
+    unrunnable: Unrunnable = Unrunnable.DEFER
+    policy: Mapping[str, object] = attrs.field(factory=dict, converter=_frozen, hash=False)
+
+
+@attrs.frozen(kw_only=True)
+class Steps:
+    """The named steps that a backend declares for one operation, per phase, in order.
+
+    Every step is convergent: doing it twice is doing it once. ``resuming`` lists the switching steps
+    that are made sure of again when an operation is taken up after an interruption.
+    """
+
+    staging: tuple[str, ...] = ()
+    switching: tuple[str, ...] = ()
+    committing: tuple[str, ...] = ()
+    restoring: tuple[str, ...] = ()
+    discarding: tuple[str, ...] = ()
+    resuming: tuple[str, ...] = ()
+
+    def of(self, phase: Phase) -> tuple[str, ...]:
+        """The steps of a phase; preflight and capture are single steps of their own name."""
+        match phase:
+            case Phase.STAGING:
+                return self.staging
+            case Phase.SWITCHING:
+                return self.switching
+            case Phase.COMMITTING:
+                return self.committing
+            case Phase.RESTORING:
+                return self.restoring
+            case Phase.DISCARDING:
+                return self.discarding
+            case Phase.PREFLIGHT | Phase.CAPTURING:
+                return (phase.value,)
+
+
+class StepStatus(enum.Enum):
+    """How a step came out."""
+
+    DONE = "done"
+    RETRY = "retry"
+    """Not this time; the same step may work later."""
+    REFUSED = "refused"
+    """It will not work, however often it is tried."""
+    SUPERSEDED = "superseded"
+    """Somebody else changed what we manage."""
+    GONE = "gone"
+    """Somebody else removed the target."""
+
+
+@attrs.frozen
+class StepOutcome:
+    """What a backend answers to a step: status, a stable code, and a sentence for people."""
+
+    status: StepStatus = StepStatus.DONE
+    code: str = ""
+    message: str = ""
+
+
+DONE = StepOutcome()
+
+
+@attrs.frozen(kw_only=True)
+class PreflightReport:
+    """What was found before anything is touched: a refusal, or warnings and whether the target runs."""
+
+    refusal: StepOutcome | None = None
+    warnings: tuple[str, ...] = ()
+    running: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class Snapshot:
+    """Everything needed to put A back. It holds secrets (environment, values), so its repr shows none."""
+
+    operation_id: str
+    target_id: str
+    format: str
+    taken_at: datetime
+    data: Mapping[str, object] = attrs.field(converter=_frozen, hash=False, repr=False)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of what was captured: all that the journal keeps of it."""
+        return fingerprint({"format": self.format, "target": self.target_id, "data": _plain(self.data)})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+class Verdict(enum.Enum):
+    """Which way an operation goes once the new version has been in place. Decided once."""
+
+    COMMIT = "commit"
+    RESTORE = "restore"
+    HOLD = "hold"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Blame(enum.Enum):
+    """Whose fault a restore is: the release's (it is quarantined), the surroundings', or somebody's wish."""
+
+    NOBODY = "nobody"
+    RELEASE = "release"
+    ENVIRONMENT = "environment"
+    REQUEST = "request"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Resolution(enum.Enum):
+    """What a person decides about a held operation or a failed rollback."""
+
+    KEEP_NEW = "keep_new"
+    RESTORE = "restore"
+    ABANDON = "abandon"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+# --- events: what the journal holds, in order -------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class OperationPlanned:
+    """The first record: the whole planned update and everything it runs under.
+
+    ``restores`` names an earlier operation whose snapshot is the wanted state: a rollback by hand.
+    """
+
+    operation_id: str
+    target_id: str
+    planned: PlannedUpdate
+    settings: OperationSettings
+    steps: Steps
+    restores: str | None = None
+    can_resume: bool = False
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What changes, one per asset."""
+        return self.planned.changes
+
+
+@attrs.frozen(kw_only=True)
+class PreflightPassed:
+    """The target exists, is unchanged, and can be put back."""
+
+    warnings: tuple[str, ...] = ()
+    running: bool = True
+    baseline: Baseline | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SnapshotCaptured:
+    """The snapshot is stored durably; the journal keeps its hash."""
+
+    sha256: str
+
+
+@attrs.frozen(kw_only=True)
+class StepIntended:
+    """A step is about to be performed: written before the effect."""
+
+    phase: Phase
+    step: str
+
+
+@attrs.frozen(kw_only=True)
+class StepDone:
+    """A step was performed and observed: written after the effect."""
+
+    phase: Phase
+    step: str
+    detail: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class StepFailed:
+    """A step did not come out; ``status`` says whether it may later."""
+
+    phase: Phase
+    step: str
+    status: StepStatus
+    code: str
+    message: str
+
+
+@attrs.frozen(kw_only=True)
+class BecameReady:
+    """The new version is ready; monitoring begins."""
+
+    identity: str
+    evidence: str
+
+
+@attrs.frozen(kw_only=True)
+class VerdictReached:
+    """The direction is decided, with the evidence for it. There is one per operation."""
+
+    verdict: Verdict
+    code: str
+    message: str
+    blame: Blame = Blame.NOBODY
+    tally: Tally = Tally()
+
+
+@attrs.frozen(kw_only=True)
+class AbortRequested:
+    """Somebody asked to stop. Before the verdict it leads back to the old version, after it nowhere."""
+
+    by: str
+    reason: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Resumed:
+    """An executor took the operation up after an interruption.
+
+    ``proved`` says that the switch was observed complete and ours, so that it need not be undone.
+    """
+
+    by: str
+    epoch: int
+    proved: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Resolved:
+    """A person decided about a held operation or a failed rollback."""
+
+    resolution: Resolution
+    by: str
+    reason: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Finished:
+    """The last record (or, for held and rollback_failed, the last before a person decides).
+
+    ``leftovers`` names what could not be cleaned up; it is harmless and listed for people.
+    """
+
+    outcome: Outcome
+    code: str = ""
+    message: str = ""
+    leftovers: tuple[str, ...] = ()
+
+
+Event = (
+    OperationPlanned
+    | PreflightPassed
+    | SnapshotCaptured
+    | StepIntended
+    | StepDone
+    | StepFailed
+    | BecameReady
+    | VerdictReached
+    | AbortRequested
+    | Resumed
+    | Resolved
+    | Finished
+)
+
+
+# --- what is never journaled: measurements and the passing of time ----------------------------------------
+
+
+@attrs.frozen
+class Observed:
+    """One look at a version: what the runtime says and what the probes measured, at a monotonic time.
+
+    Measurements are not journaled: an operation that is taken up again gets a fresh window.
+    ``observation`` is None where the runtime could not be asked.
+    """
+
+    now_s: float
+    observation: Observation | None
+    sample: Sample
+
+
+@attrs.frozen
+class Woke:
+    """The wait that was asked for is over."""
+
+    now_s: float
+
+
+Happening = Event | Observed | Woke
+
+
+@attrs.frozen(kw_only=True)
+class JournalEntry:
+    """One event in the journal: of which operation, which in its order, when, and under which epoch.
+
+    ``version`` counts the events of the operation from 1; ``position`` is the store's own cursor in
+    commit order.
+    """
+
+    operation_id: str
+    target_id: str
+    version: int
+    position: int
+    at: datetime
+    epoch: int
+    event: Event
+
+
+# --- what is remembered beside the journal ----------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Quarantine:
+    """An (asset, digest) that failed and is not tried again by itself, until ``until`` (None: for good)."""
+
+    asset_id: str
+    digest: str
+    version: str
+    operation_id: str
+    reason: str
+    since: datetime
+    until: datetime | None = None
+    lifted_by: str | None = None
+
+    def is_active(self, now: datetime) -> bool:
+        """Whether it still forbids the update at that time."""
+        return self.lifted_by is None and (self.until is None or now < self.until)
+
+
+@attrs.frozen(kw_only=True)
+class RollbackRecord:
+    """One rollback, remembered to bound how many happen by themselves."""
+
+    operation_id: str
+    target_id: str
+    at: datetime
+    digests: tuple[str, ...]
+    blame: Blame
+
+
+@attrs.frozen(kw_only=True)
+class FirstSeen:
+    """When a digest was first seen by us under a name."""
+
+    reference: str
+    at: datetime

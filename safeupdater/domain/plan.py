@@ -1,0 +1,133 @@
+"""What would be done: decided updates per target, what is current, and what is unknown."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from datetime import datetime
+
+import attrs
+
+from safeupdater.domain.artifact import Artifact
+from safeupdater.domain.change import Change
+from safeupdater.domain.decision import Decision, Verdict
+
+
+def fingerprint(value: object) -> str:
+    """The sha256 of a JSON-like value in canonical form: 64 hex characters."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _artifact_key(artifact: Artifact) -> list[str]:
+    # The tag is display text: what counts is the bits where they are known.
+    return [str(artifact), artifact.digest or ""]
+
+
+def update_hash(target_id: str, changes: Iterable[Change], policy_hash: str) -> str:
+    """What an approval is bound to: target, changes with their digests, and the effective policy."""
+    parts = sorted(
+        [change.asset_id, *_artifact_key(change.current), *_artifact_key(change.new)] for change in changes
+    )
+    return fingerprint([target_id, parts, policy_hash])
+
+
+@attrs.frozen(kw_only=True)
+class Option:
+    """One change of one asset, decided. ``hash`` is that of the planned update it would be by itself."""
+
+    change: Change
+    decision: Decision
+    hash: str
+
+
+@attrs.frozen(kw_only=True)
+class PlannedUpdate:
+    """What one operation would do to one target: the changes chosen, and the alternatives.
+
+    ``changes`` holds one change per asset of the target that moves; ``decision`` is the strictest of
+    theirs. ``alternatives`` lists the other versions on offer with their own decisions.
+    """
+
+    target_id: str
+    changes: tuple[Change, ...]
+    decision: Decision
+    policy_hash: str
+    alternatives: tuple[Option, ...] = ()
+    hash: str = attrs.field(init=False)
+
+    @hash.default
+    def _hash_of_parts(self) -> str:
+        return update_hash(self.target_id, self.changes, self.policy_hash)
+
+    def __attrs_post_init__(self) -> None:
+        if not self.changes:
+            raise ValueError(f"a planned update of {self.target_id} needs a change")
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether it may be applied without asking anybody."""
+        return self.decision.verdict is Verdict.APPROVE
+
+
+@attrs.frozen(kw_only=True)
+class UnknownAsset:
+    """An asset about which nothing can be said, and why. It is not "up to date"."""
+
+    asset_id: str
+    code: str
+    message: str
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """Every scanned asset, once: in a planned update, current, or unknown. Printing it is the dry run."""
+
+    updates: tuple[PlannedUpdate, ...] = ()
+    current: tuple[str, ...] = ()
+    unknown: tuple[UnknownAsset, ...] = ()
+    created_at: datetime | None = None
+    hash: str = attrs.field(init=False)
+
+    @hash.default
+    def _hash_of_updates(self) -> str:
+        return fingerprint(sorted(update.hash for update in self.updates))
+
+    @property
+    def approved(self) -> tuple[PlannedUpdate, ...]:
+        """The updates that may be applied now."""
+        return tuple(update for update in self.updates if update.is_approved)
+
+    @property
+    def waiting(self) -> tuple[PlannedUpdate, ...]:
+        """The updates that wait for time or for a person."""
+        waits = {Verdict.DEFER, Verdict.REVIEW_REQUIRED, Verdict.MANUAL_APPROVAL}
+        return tuple(update for update in self.updates if update.decision.verdict in waits)
+
+
+@attrs.frozen(kw_only=True)
+class Approval:
+    """Somebody's consent to one planned update, bound to its hash; good once and until ``expires_at``.
+
+    ``changes`` keeps what was approved, so that it stays the choice when newer versions appear. ``bulk``
+    marks consent given to many at once, which never covers ``manual_approval``. ``used_by`` is the
+    operation that took it, None while it is unused.
+    """
+
+    update_hash: str
+    target_id: str
+    changes: tuple[Change, ...]
+    approver: str
+    at: datetime
+    expires_at: datetime
+    bulk: bool = False
+    used_by: str | None = None
+
+    def covers(self, update: str, verdict: Verdict, now: datetime) -> bool:
+        """Whether this consent lifts a verdict of the update with that hash, now."""
+        liftable = (
+            {Verdict.REVIEW_REQUIRED} if self.bulk else {Verdict.REVIEW_REQUIRED, Verdict.MANUAL_APPROVAL}
+        )
+        is_fresh = self.used_by is None and self.at <= now < self.expires_at
+        return self.update_hash == update and verdict in liftable and is_fresh
