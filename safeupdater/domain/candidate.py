@@ -10,6 +10,7 @@ import attrs
 
 from safeupdater.domain.asset import Asset
 from safeupdater.domain.change import Change
+from safeupdater.domain.decision import Verdict
 
 
 def _frozen(value: Mapping[str, object]) -> Mapping[str, object]:
@@ -44,9 +45,19 @@ _OWN_FACTS = frozenset({"published_at", "first_seen", "owner", "quarantined"})
 
 @attrs.frozen(kw_only=True)
 class Candidate:
-    """One change put before the gates. ``now`` is None where no time is given: time gates then defer."""
+    """One change put before the gates. ``now`` is None where no time is given: time gates then defer.
+
+    ``consent`` is the strictest verdict that a person's approval lifts (``review_required`` for one given
+    in bulk, else ``manual_approval``), None where nobody approved. It lifts what single gates say, never
+    a deferral or a rejection.
+    """
 
     asset: Asset
     change: Change
     now: datetime | None = None
     facts: Facts = Facts()
+    consent: Verdict | None = None
+
+    def lifts(self, verdict: Verdict) -> bool:
+        """Whether the approval that was given turns this verdict of a single gate into approve."""
+        return self.consent is not None and Verdict.REVIEW_REQUIRED <= verdict <= self.consent

@@ -124,10 +124,11 @@ class Approval:
     bulk: bool = False
     used_by: str | None = None
 
-    def covers(self, update: str, verdict: Verdict, now: datetime) -> bool:
-        """Whether this consent lifts a verdict of the update with that hash, now."""
-        liftable = (
-            {Verdict.REVIEW_REQUIRED} if self.bulk else {Verdict.REVIEW_REQUIRED, Verdict.MANUAL_APPROVAL}
-        )
-        is_fresh = self.used_by is None and self.at <= now < self.expires_at
-        return self.update_hash == update and verdict in liftable and is_fresh
+    @property
+    def consent(self) -> Verdict:
+        """The strictest verdict that it lifts."""
+        return Verdict.REVIEW_REQUIRED if self.bulk else Verdict.MANUAL_APPROVAL
+
+    def is_good(self, now: datetime) -> bool:
+        """Whether it is unused and within its time."""
+        return self.used_by is None and self.at <= now < self.expires_at
