@@ -1,0 +1,1 @@
+"""Where newer versions are found: given tags (``static``) and OCI registries (``oci``)."""
