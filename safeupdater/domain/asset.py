@@ -188,7 +188,7 @@ class Asset:
     labels: Mapping[str, str] = attrs.field(factory=dict, converter=_frozen_text_map, hash=False)
     update_history: tuple[UpdateRecord, ...] = ()
 
-    @current_version.default
+    @current_version.default  # pyright: ignore[reportAttributeAccessIssue] - attrs' own decorator
     def _version_of_image(self) -> str:
         return self.image.version_text
 

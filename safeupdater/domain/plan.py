@@ -57,7 +57,7 @@ class PlannedUpdate:
     alternatives: tuple[Option, ...] = ()
     hash: str = attrs.field(init=False)
 
-    @hash.default
+    @hash.default  # pyright: ignore[reportAttributeAccessIssue] - attrs' own decorator
     def _hash_of_parts(self) -> str:
         return update_hash(self.target_id, self.changes, self.policy_hash)
 
@@ -90,7 +90,7 @@ class Plan:
     created_at: datetime | None = None
     hash: str = attrs.field(init=False)
 
-    @hash.default
+    @hash.default  # pyright: ignore[reportAttributeAccessIssue] - attrs' own decorator
     def _hash_of_updates(self) -> str:
         return fingerprint(sorted(update.hash for update in self.updates))
 
