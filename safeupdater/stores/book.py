@@ -1,0 +1,225 @@
+"""Everything a store remembers, in memory: records, the journal, leases.
+
+Each change comes in two halves: ``plan_…`` checks it against the rules and says what it would be, changing
+nothing; ``apply_…`` makes it so and cannot fail. A durable store writes between the two.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import takewhile
+
+import attrs
+
+from safeupdater.codec import SETTING, kind_of, plain
+from safeupdater.domain.operation import Event, JournalEntry, OperationPlanned
+from safeupdater.protocols import Lease, Stored
+from safeupdater.stores.leases import LeaseRow, LeaseWatch, current, renewed, taken
+from safeupdater.stores.rules import (
+    Head,
+    Offer,
+    check_version,
+    is_end,
+    make_offer,
+    operation_open,
+    record_conflict,
+    require_key,
+)
+
+
+@attrs.define
+class _Operation:
+    """The journal of one operation."""
+
+    planned: OperationPlanned
+    entries: list[JournalEntry] = attrs.field(factory=list)
+    is_open: bool = True
+
+    @property
+    def head(self) -> Head:
+        return Head(self.planned.target_id, len(self.entries), self.is_open)
+
+
+@attrs.define
+class _Shelf:
+    """The records of one kind. ``floor`` is the highest version of any record that was removed: a record
+    that is made anew begins above it, so that a version never comes back with another value."""
+
+    records: dict[str, Stored[object]] = attrs.field(factory=dict)
+    order: list[str] | None = None
+    floor: int = 0
+
+    def keys_from(self, prefix: str) -> Iterator[str]:
+        if self.order is None:
+            self.order = sorted(self.records)
+        keys: Sequence[str] = self.order
+        if prefix:
+            keys = keys[bisect_left(keys, prefix) :]
+        return takewhile(lambda key: key.startswith(prefix), keys)
+
+
+def _own_copy(kind: str, found: Stored[object]) -> Stored[object]:
+    # Every other kind is frozen; a setting may be a list that its reader goes on to change.
+    return Stored(plain(found.value), found.version) if kind == SETTING else found
+
+
+class Book:
+    """The state of one store. Not thread-safe: its owner holds a lock around each call."""
+
+    def __init__(self, watch: LeaseWatch) -> None:
+        self._watch = watch
+        self._shelves: dict[str, _Shelf] = {}
+        self._operations: dict[str, _Operation] = {}
+        self._open: dict[str, str] = {}
+        self._journal: list[JournalEntry] = []
+        self._leases: dict[str, LeaseRow] = {}
+
+    # records
+
+    def get(self, kind: str, key: str) -> Stored[object] | None:
+        """The record, or None."""
+        shelf = self._shelves.get(kind)
+        found = shelf.records.get(key) if shelf else None
+        return _own_copy(kind, found) if found else None
+
+    def iterate(self, kind: str, prefix: str = "") -> list[tuple[str, Stored[object]]]:
+        """The records of a kind under a prefix, in key order, as they are now."""
+        shelf = self._shelves.get(kind)
+        if shelf is None:
+            return []
+        return [(key, _own_copy(kind, shelf.records[key])) for key in shelf.keys_from(prefix)]
+
+    def plan_put(self, kind: str, key: str, value: object, expected: int | None) -> int:
+        """The version that the record would get.
+
+        Raises:
+            VersionConflict: it is not at the expected version.
+            StoreError: the kind, key or value cannot be stored.
+        """
+        kind_of(kind, value)
+        require_key(key)
+        shelf = self._shelf(kind)
+        found = shelf.records.get(key)
+        actual = found.version if found else 0
+        if expected is not None and expected != actual:
+            raise record_conflict(kind, key, actual, expected)
+        return (actual or shelf.floor) + 1
+
+    def apply_put(self, kind: str, key: str, value: object, version: int) -> None:
+        """Sets the record."""
+        shelf = self._shelf(kind)
+        if key not in shelf.records:
+            shelf.order = None
+        shelf.records[key] = Stored(plain(value) if kind == SETTING else value, version)
+
+    def plan_delete(self, kind: str, key: str, expected: int | None) -> bool:
+        """Whether there is something to remove.
+
+        Raises:
+            VersionConflict: it is not at the expected version.
+        """
+        found = self.get(kind, key)
+        actual = found.version if found else 0
+        if expected is not None and expected != actual:
+            raise record_conflict(kind, key, actual, expected)
+        return found is not None
+
+    def apply_delete(self, kind: str, key: str) -> None:
+        """Removes the record."""
+        shelf = self._shelf(kind)
+        removed = shelf.records.pop(key)
+        shelf.floor = max(shelf.floor, removed.version)
+        shelf.order = None
+
+    def _shelf(self, kind: str) -> _Shelf:
+        return self._shelves.setdefault(kind, _Shelf())
+
+    # journal
+
+    def plan_append(
+        self,
+        operation_id: str,
+        events: Sequence[Event],
+        expected_version: int,
+        at: datetime,
+        lease: Lease | None,
+    ) -> list[JournalEntry]:
+        """The entries that would be added; none where exactly these were added before.
+
+        Raises:
+            VersionConflict, LeaseLost: as ``StateStore.append``.
+        """
+        offer = make_offer(operation_id, events, expected_version, at, lease.epoch if lease else 0)
+        if lease is not None:
+            current(self._leases.get(lease.key), lease)
+        operation = self._operations.get(operation_id)
+        head = operation.head if operation else None
+        if operation and offer.is_stored_as(operation.entries[expected_version : offer.version]):
+            return []
+        check_version(head, offer)
+        target_id = operation.planned.target_id if operation else self._free_target(offer)
+        return offer.entries(target_id, len(self._journal) + 1)
+
+    def _free_target(self, offer: Offer) -> str:
+        planned = offer.opens
+        assert planned is not None, "make_offer saw to it"
+        busy = self._open.get(planned.target_id)
+        if busy is not None:
+            raise operation_open(planned.target_id, busy)
+        return planned.target_id
+
+    def apply_entries(self, entries: Sequence[JournalEntry]) -> None:
+        """Adds entries to the journal."""
+        for entry in entries:
+            self._journal.append(entry)
+            operation = self._operations.get(entry.operation_id)
+            if operation is None:
+                assert isinstance(entry.event, OperationPlanned), "make_offer saw to it"
+                operation = self._operations[entry.operation_id] = _Operation(entry.event)
+                self._open[entry.target_id] = entry.operation_id
+            operation.entries.append(entry)
+            if is_end(entry.event):
+                operation.is_open = False
+                self._open.pop(entry.target_id, None)
+
+    def load(self, operation_id: str) -> tuple[JournalEntry, ...]:
+        """The journal of one operation."""
+        operation = self._operations.get(operation_id)
+        return tuple(operation.entries) if operation else ()
+
+    def unfinished(self) -> tuple[OperationPlanned, ...]:
+        """The operations without an end, oldest first."""
+        return tuple(self._operations[operation_id].planned for operation_id in self._open.values())
+
+    def since(self, cursor: int, limit: int) -> tuple[JournalEntry, ...]:
+        """The entries after a position."""
+        begin = max(cursor, 0)
+        return tuple(self._journal[begin : begin + max(limit, 0)])
+
+    # leases
+
+    def plan_acquire(self, key: str, holder: str, ttl_s: float, now: datetime) -> LeaseRow | None:
+        """The row of a lease taken now; None while somebody else holds it."""
+        require_key(key)
+        row = self._leases.get(key)
+        after = taken(row, key, holder, ttl_s, now)
+        return after if self._watch.may_take(row, holder, now) else None
+
+    def plan_renew(self, lease: Lease, ttl_s: float, now: datetime) -> LeaseRow:
+        """The row of a lease renewed now.
+
+        Raises:
+            LeaseLost: it is no longer the current one.
+        """
+        return renewed(self._leases.get(lease.key), lease, ttl_s, now)
+
+    def plan_release(self, lease: Lease) -> LeaseRow | None:
+        """The row of a lease given back; None where it is no longer the current one."""
+        row = self._leases.get(lease.key)
+        return attrs.evolve(row, holder=None) if row and row.belongs_to(lease) else None
+
+    def apply_lease(self, row: LeaseRow) -> None:
+        """Sets the row of a lease."""
+        self._leases[row.key] = row
