@@ -112,11 +112,12 @@ class Dockerd:
     def kill(self) -> None:
         """A crash of the daemon: its containers go on without it."""
         self.server.kill()
-        self._kill_ours("containerd.toml")
 
     def start(self) -> None:
         """Starts it again on the same data."""
-        (self._directory / "pid").unlink(missing_ok=True)
+        # A containerd that died with the daemon may linger as a zombie that counts as running.
+        for stale in (self._directory / "pid", self._directory / "exec" / "containerd" / "containerd.pid"):
+            stale.unlink(missing_ok=True)
         self.server.start()
 
     def _arguments(self, bridge: str, pool: str) -> list[str]:
@@ -144,7 +145,7 @@ class Dockerd:
             with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
                 self._remove_everything()
             self.server.stop()
-        self._kill_ours("")
+        self._kill_ours()
 
     def _remove_everything(self) -> None:
         # Containers first, with force: stopping the daemon would wait for each of them.
@@ -163,12 +164,12 @@ class Dockerd:
         finally:
             connection.close()
 
-    def _kill_ours(self, marker: str) -> None:
+    def _kill_ours(self) -> None:
         """Ends what the daemon started (containerd, shims), known by our directory in the command line."""
-        for pid in _pids_of(str(self._directory / "exec"), marker):
+        for pid in _pids_of(str(self._directory / "exec")):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not list(_pids_of(str(self._directory / "exec"), marker)), timeout_s=5)
+        wait_until(lambda: not list(_pids_of(str(self._directory / "exec"))), timeout_s=5)
 
     def _unmount(self) -> None:
         mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
@@ -188,12 +189,12 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def _pids_of(directory: str, marker: str) -> Iterator[int]:
+def _pids_of(directory: str) -> Iterator[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 command = (entry / "cmdline").read_bytes().decode(errors="replace")
-                if directory in command and marker in command and int(entry.name) != os.getpid():
+                if directory in command and int(entry.name) != os.getpid():
                     yield int(entry.name)
 
 

@@ -60,7 +60,8 @@ def build(
     defaults; ``files`` maps further paths to their content. The reference is in ``/www/version``.
     """
     command = [BUSYBOX, "false"] if kind is Kind.CRASH else SERVE
-    lines = [f"CMD {json.dumps(command)}", f"EXPOSE {PORT}", *changes]
+    # As process 1, busybox would ignore SIGTERM and cost each stop its ten seconds of grace.
+    lines = [f"CMD {json.dumps(command)}", f"EXPOSE {PORT}", "STOPSIGNAL SIGKILL", *changes]
     query = [("fromSrc", "-"), ("repo", reference.rpartition(":")[0]), ("tag", reference.rpartition(":")[2])]
     query += [("changes", line) for line in lines]
     answer = client.post(
