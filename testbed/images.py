@@ -21,7 +21,8 @@ from testbed.processes import Unavailable
 
 BUSYBOX = "/bin/busybox"
 PORT = 8080
-SERVE = [BUSYBOX, "httpd", "-f", "-v", "-p", str(PORT), "-h", "/www"]
+# As process 1, httpd itself would ignore SIGTERM and cost each stop its ten seconds of grace.
+SERVE = ["/bin/sh", "-c", f"trap 'exit 0' TERM; {BUSYBOX} httpd -f -p {PORT} -h /www & wait $!"]
 
 
 class Kind(enum.Enum):
@@ -60,8 +61,7 @@ def build(
     defaults; ``files`` maps further paths to their content. The reference is in ``/www/version``.
     """
     command = [BUSYBOX, "false"] if kind is Kind.CRASH else SERVE
-    # As process 1, busybox would ignore SIGTERM and cost each stop its ten seconds of grace.
-    lines = [f"CMD {json.dumps(command)}", f"EXPOSE {PORT}", "STOPSIGNAL SIGKILL", *changes]
+    lines = [f"CMD {json.dumps(command)}", f"EXPOSE {PORT}", *changes]
     query = [("fromSrc", "-"), ("repo", reference.rpartition(":")[0]), ("tag", reference.rpartition(":")[2])]
     query += [("changes", line) for line in lines]
     answer = client.post(
