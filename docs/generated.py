@@ -1,7 +1,7 @@
 """Writes the parts of the pages that come from the code: ``python docs/generated.py``.
 
 A page holds ``<!-- generated: NAME -->`` and ``<!-- end -->``; what stands between them is replaced by what
-the function of that name below gives. A test compares the pages with the code.
+the function of that name below gives. ``FILES`` are written whole. A test compares both with the code.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from safeupdater import errors
 from safeupdater.domain.asset import STATUS_TRANSITIONS, AssetStatus
 
 DOCS = Path(__file__).parent
+CORE = frozenset({"update", "gates", "health", "analysis", "protocols", "domain", "errors"})
 REGION = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -52,21 +53,45 @@ def asset_states() -> str:
     return "\n".join(rows)
 
 
-def layer_diagram() -> str:
-    """The layers of import-linter's contract, outermost first; an arrow means "may import"."""
+def layers() -> list[list[str]]:
+    """The layers of import-linter's contract, outermost first; those in one row are independent."""
     project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = project["tool"]["importlinter"]["contracts"]
-    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
-    names = [layer.replace("safeupdater.", "").strip("()") for layer in layers]
-    boxes = [f'  L{number}["{name}"]' for number, name in enumerate(names)]
-    arrows = [f"  L{number} --> L{number + 1}" for number in range(len(names) - 1)]
-    return "\n".join(["```mermaid", "graph TD", *boxes, *arrows, "```"])
+    rows = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    return [row.replace("safeupdater.", "").strip("()").split(" | ") for row in rows]
+
+
+def layer_diagram() -> str:
+    """The layers as stacked boxes: an SVG file, which shows everywhere without a script."""
+    rows = layers()
+    width, height, gap = 640, 36, 8
+    boxes = []
+    for row, names in enumerate(rows):
+        box_width = (width - gap * (len(names) - 1)) / len(names)
+        for column, name in enumerate(names):
+            x, y = column * (box_width + gap), row * (height + gap)
+            boxes.append(layer_box(name, x, y, box_width, height))
+    view_box = f"0 0 {width} {len(rows) * (height + gap) - gap}"
+    style = 'font-family="sans-serif" font-size="14" text-anchor="middle"'
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view_box}" {style}>'
+    return "\n".join([svg, *boxes, "</svg>", ""])
+
+
+def layer_box(name: str, x: float, y: float, width: float, height: float) -> str:
+    """One labelled box; the core's are filled darker."""
+    fill = "#00796b" if name in CORE else "#4db6ac"
+    rect = f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="6" fill="{fill}"/>'
+    text = f'<text x="{x + width / 2:g}" y="{y + height / 2 + 5:g}" fill="#ffffff">{name}</text>'
+    return rect + text
 
 
 REGIONS: dict[str, Callable[[], str]] = {
     "errors": error_table,
     "asset-states": asset_states,
-    "layers": layer_diagram,
+}
+
+FILES: dict[str, Callable[[], str]] = {
+    "explanation/layers.svg": layer_diagram,
 }
 
 
@@ -75,14 +100,20 @@ def regenerated(text: str) -> str:
     return REGION.sub(lambda found: f"{found[1]}\n{REGIONS[found['name']]()}\n\n{found[4]}", text)
 
 
-def main() -> int:
-    """Rewrites the pages that differ and names them."""
+def wanted_files() -> Iterator[tuple[Path, str]]:
+    """Every page, and every generated file, as the code wants it now."""
     for page in sorted(DOCS.rglob("*.md")):
-        before = page.read_text(encoding="utf-8")
-        after = regenerated(before)
-        if after != before:
-            page.write_text(after, encoding="utf-8")
-            print("rewrote", page.relative_to(DOCS.parent))
+        yield page, regenerated(page.read_text(encoding="utf-8"))
+    for name, generate in FILES.items():
+        yield DOCS / name, generate()
+
+
+def main() -> int:
+    """Rewrites what differs and names it."""
+    for path, wanted in wanted_files():
+        if not path.exists() or path.read_text(encoding="utf-8") != wanted:
+            path.write_text(wanted, encoding="utf-8")
+            print("rewrote", path.relative_to(DOCS.parent))
     return 0
 
 
