@@ -32,10 +32,11 @@ BETA = 0.005
 """The share of versions that fail ``BAD_SHARE`` of the time that the test may call good."""
 BLIP = 5
 """Failures in a row that still pass for one short interruption."""
-REPEAT_STEP = 0.55
-"""What the second and later failures of a blip add, in nats: a blip and one failure more stay below the
-bound, and yet a version that is down for five probes of every twenty-five gathers evidence against itself."""
-LATE_BOUND = 9.2
+FIRST_BLIP_STEP = 0.2
+"""What each of the second and later failures of the window's first blip adds, in nats. One blip is bad luck:
+it may weigh little more than one failure. It still weighs so much that a version down for five probes of
+every twenty-five does not pass while its second blip is awaited."""
+LATE_BOUND = 11.5
 """What the sum that never falls below zero must reach in a window of up to ``LATE_SAMPLES`` samples."""
 LATE_SAMPLES = 60
 QUIET = 1.0
@@ -47,7 +48,8 @@ class SequentialTest:
     """The steps and bounds of one test, all in nats. ``late_bound`` grows with the samples of the window."""
 
     failure_step: float
-    repeat_step: float
+    first_blip_step: float
+    blip_step: float
     good_step: float
     bad_bound: float
     good_bound: float
@@ -58,10 +60,12 @@ class SequentialTest:
         """The test for a window of so many due samples, given how often the old version failed."""
         noise = expected_noise(baseline)
         failure_step = math.log(BAD_SHARE / noise)
+        good_step = math.log((1 - BAD_SHARE) / (1 - noise))
         return cls(
             failure_step=failure_step,
-            repeat_step=min(failure_step, REPEAT_STEP),
-            good_step=math.log((1 - BAD_SHARE) / (1 - noise)),
+            first_blip_step=FIRST_BLIP_STEP,
+            blip_step=_blip_step(failure_step, good_step),
+            good_step=good_step,
             bad_bound=math.log((1 - BETA) / ALPHA),
             good_bound=math.log(BETA / (1 - ALPHA)),
             late_bound=LATE_BOUND + math.log(max(1.0, due / LATE_SAMPLES)),
@@ -76,25 +80,41 @@ def expected_noise(baseline: Baseline | None) -> float:
     return min(max(share, NOISE_FLOOR), NOISE_CEILING)
 
 
+def _blip_step(failure_step: float, good_step: float) -> float:
+    """What each of the second and later failures of a later blip adds: no downtime may pass as blips.
+
+    A version that is down for ``BAD_SHARE`` of the time, one blip after the other, must gather no evidence
+    in its own favour: one blip weighs as much as the good samples between two of them.
+    """
+    good_between = BLIP * (1 - BAD_SHARE) / BAD_SHARE
+    return (-good_step * good_between - failure_step) / (BLIP - 1)
+
+
 @attrs.frozen
 class Evidence:
     """What the samples so far say, in nats; more is worse.
 
     ``total`` is the sum since the window opened, ``late`` the one that never falls below zero, ``run`` the
-    number of failures that the latest samples form without a good one between them.
+    number of failures that the latest samples form without a good one between them, ``blip_seen`` whether
+    an earlier run had more than one.
     """
 
     total: float = 0.0
     late: float = 0.0
     run: int = 0
+    blip_seen: bool = False
 
     def with_good(self, test: SequentialTest) -> Evidence:
         """The evidence after one more good sample."""
-        step = test.good_step
-        late = self.late + step
-        return Evidence(self.total + step, late if late > 0.0 else 0.0, 0)
+        late = self.late + test.good_step
+        return Evidence(
+            self.total + test.good_step, late if late > 0.0 else 0.0, 0, self.blip_seen or self.run > 1
+        )
 
     def with_failure(self, test: SequentialTest) -> Evidence:
         """The evidence after one more failed sample."""
-        step = test.repeat_step if 0 < self.run < BLIP else test.failure_step
-        return Evidence(self.total + step, self.late + step, self.run + 1)
+        if 0 < self.run < BLIP:
+            step = test.blip_step if self.blip_seen else test.first_blip_step
+        else:
+            step = test.failure_step
+        return Evidence(self.total + step, self.late + step, self.run + 1, self.blip_seen)

@@ -163,8 +163,9 @@ _MESSAGES = {
     + ": evidence {evidence.total:.2f} reached {test.bad_bound:.2f}, too many for the noise expected",
     "late_onset": _COUNTED
     + ", the latest close together: evidence {evidence.late:.2f} reached {test.late_bound:.2f}",
-    "no_data": "{tally.valid} of {tally.due} due samples measured anything ({tally.void} void), too few to judge",
+    "no_data": "{tally.valid} of {tally.due} due samples measured anything ({tally.void} void),"
+    " too few to judge",
     "inconclusive": _COUNTED
-    + ": evidence {evidence.total:.2f} (good from {test.good_bound:.2f} down, bad from {test.bad_bound:.2f} up),"
-    " of late {evidence.late:.2f}",
+    + ": evidence {evidence.total:.2f} (good from {test.good_bound:.2f} down, bad from {test.bad_bound:.2f}"
+    " up), of late {evidence.late:.2f}",
 }
