@@ -100,6 +100,10 @@ class PolicySource(Protocol):
         """The effective policy of one asset."""
         ...
 
+    def defaults(self) -> AssetPolicy:
+        """The policy without any rule of its own: what DiffGate's two-string form decides by."""
+        ...
+
 
 class TagSource(Protocol):
     """Where newer versions are found. Not getting an answer is an exception, never an empty list."""

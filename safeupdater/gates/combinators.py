@@ -1,0 +1,292 @@
+"""Gates compose: ``a & b`` is the stricter of two, ``a | b`` the milder, and every reason is kept.
+
+There is no ``~``: the negation of "not safe" is not "safe". Every gate of a composition is evaluated, so
+that a decision names everything that stands in the way at once.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Protocol, overload
+
+import attrs
+
+from safeupdater.domain.candidate import Candidate
+from safeupdater.domain.decision import Decision, Reason, Verdict
+from safeupdater.errors import ConfigurationError
+from safeupdater.gates.reasons import says
+from safeupdater.protocols import Gate
+
+GateFunction = Callable[[Candidate], "Decision | Verdict | bool"]
+GateLike = Gate | GateFunction
+"""A gate, or a plain function that decides: ``True`` approves and ``False`` rejects."""
+
+# Comparing ranks is several times cheaper than comparing enum members.
+_RANK = {verdict: rank for rank, verdict in enumerate(Verdict)}
+_VERDICTS = tuple(Verdict)
+_REJECT = _RANK[Verdict.REJECT]
+
+
+class Composable:
+    """What gives a gate its operators."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str: ...
+
+        @property
+        def needs(self) -> frozenset[str]: ...
+
+        def __call__(self, candidate: Candidate) -> Decision: ...
+
+    def __and__(self, other: GateLike) -> AllOf:
+        return all_of(self, other)
+
+    def __rand__(self, other: GateLike) -> AllOf:
+        return all_of(other, self)
+
+    def __or__(self, other: GateLike) -> AnyOf:
+        return any_of(self, other)
+
+    def __ror__(self, other: GateLike) -> AnyOf:
+        return any_of(other, self)
+
+    def __bool__(self) -> bool:
+        # `a and b` would silently drop a.
+        raise TypeError("a gate is neither true nor false: compose gates with & and |, not with and/or/not")
+
+
+# --- evaluating -------------------------------------------------------------------------------------------
+
+
+class _Composition(Protocol):
+    """A gate made of gates: it adds up without building a decision on each level."""
+
+    def tally(self, candidate: Candidate, reasons: set[Reason]) -> int: ...
+
+
+def evaluate(gate: Gate, candidate: Candidate) -> Decision:
+    """What a gate decides on a candidate, whatever it does; the only place where gates are called.
+
+    A gate that raises or answers with nonsense rejects fatally. An approval that was given lifts here,
+    where single gates answer. The decision's change type is the candidate's.
+    """
+    reasons: set[Reason] = set()
+    verdict = _VERDICTS[_tally(gate, candidate, reasons)]
+    return Decision(verdict=verdict, reasons=tuple(reasons), change_type=candidate.change.change_type)
+
+
+def _tally(gate: Gate, candidate: Candidate, reasons: set[Reason]) -> int:
+    """Adds a gate's reasons and gives the rank of its verdict."""
+    if isinstance(gate, AllOf | AnyOf):
+        return gate.tally(candidate, reasons)
+    decision = _ask(gate, candidate)
+    if candidate.consent is not None and candidate.lifts(decision.verdict):
+        decision = _lifted(decision, candidate)
+    reasons.update(decision.reasons)
+    return _RANK[decision.verdict]
+
+
+def _ask(gate: Gate, candidate: Candidate) -> Decision:
+    try:
+        answer: object = gate(candidate)
+    except Exception as error:  # noqa: BLE001 - a border: whatever a gate raises, the candidate is rejected
+        # The text of an exception may hold a secret; its type does not.
+        return _broken(gate, "gate_error", f"raised {type(error).__name__}")
+    if not isinstance(answer, Decision):
+        return _broken(gate, "gate_invalid", f"gave {type(answer).__name__} instead of a decision")
+    problem = _problem_with(answer)
+    return _broken(gate, "gate_invalid", problem) if problem else answer
+
+
+def _problem_with(decision: Decision) -> str:
+    """What makes a decision unusable; "" for a good one."""
+    explained = False
+    for reason in decision.reasons:
+        if reason.fatal and decision.verdict is not Verdict.REJECT:
+            return "gave a fatal reason without rejecting"
+        explained = explained or reason.verdict is decision.verdict
+    return "" if explained else "gave a verdict without a reason for it"
+
+
+def _broken(gate: Gate, code: str, what: str) -> Decision:
+    name = name_of(gate)
+    return says(name, Verdict.REJECT, code, f"Gate {name} {what}", fatal=True)
+
+
+def _lifted(decision: Decision, candidate: Candidate) -> Decision:
+    reasons = tuple(
+        attrs.evolve(reason, verdict=Verdict.APPROVE, message=f"{reason.message}: approved")
+        if candidate.lifts(reason.verdict)
+        else reason
+        for reason in decision.reasons
+    )
+    # A gate may have weighed several reasons itself: a deferral behind the lifted verdict comes to light.
+    strictest = _RANK[decision.verdict]
+    left = max((rank for reason in reasons if (rank := _RANK[reason.verdict]) < strictest), default=0)
+    return Decision(verdict=_VERDICTS[left], reasons=reasons, change_type=decision.change_type)
+
+
+def name_of(gate: object) -> str:
+    """What a gate is called, also one that cannot say so: printable ASCII, at most 80 characters."""
+    try:
+        name = getattr(gate, "name", None) or getattr(gate, "__name__", None) or type(gate).__name__
+    except Exception:  # noqa: BLE001 - a border: a broken gate must still be named
+        name = type(gate).__name__
+    return str(name).encode("ascii", "backslashreplace").decode()[:80]
+
+
+# --- composing --------------------------------------------------------------------------------------------
+
+
+def _parts(gates: Iterable[Gate]) -> tuple[Gate, ...]:
+    parts = tuple(gates)
+    if not parts:
+        raise ConfigurationError("a composition of no gates decides nothing: give at least one gate")
+    return parts
+
+
+def _needs(gates: tuple[Gate, ...]) -> frozenset[str]:
+    for gate in gates:
+        if not isinstance(gate.needs, frozenset):
+            raise ConfigurationError(f"gate {name_of(gate)}: needs must be a frozenset of fact names")
+    return frozenset().union(*(gate.needs for gate in gates))
+
+
+@attrs.frozen
+class AllOf(Composable):
+    """Every gate must agree: the strictest verdict, and every reason. Made by ``a & b`` and ``all_of``."""
+
+    gates: tuple[Gate, ...] = attrs.field(converter=_parts)
+    name: str = attrs.field(default="all_of", kw_only=True)
+    needs: frozenset[str] = attrs.field(init=False, repr=False, eq=False)
+
+    @needs.default
+    def _union_of_needs(self) -> frozenset[str]:
+        return _needs(self.gates)
+
+    def __call__(self, candidate: Candidate) -> Decision:
+        """The strictest decision, with every reason."""
+        return evaluate(self, candidate)
+
+    def tally(self, candidate: Candidate, reasons: set[Reason]) -> int:
+        """Adds every gate's reasons and gives the rank of the strictest verdict."""
+        return max([_tally(gate, candidate, reasons) for gate in self.gates])
+
+
+@attrs.frozen
+class AnyOf(Composable):
+    """One gate is enough: the mildest verdict, and every reason. Made by ``a | b`` and ``any_of``.
+
+    A gate that raised rejects all the same: nobody knows what it would have said.
+    """
+
+    gates: tuple[Gate, ...] = attrs.field(converter=_parts)
+    name: str = attrs.field(default="any_of", kw_only=True)
+    needs: frozenset[str] = attrs.field(init=False, repr=False, eq=False)
+
+    @needs.default
+    def _union_of_needs(self) -> frozenset[str]:
+        return _needs(self.gates)
+
+    def __call__(self, candidate: Candidate) -> Decision:
+        """The mildest decision, with every reason."""
+        return evaluate(self, candidate)
+
+    def tally(self, candidate: Candidate, reasons: set[Reason]) -> int:
+        """Adds every gate's reasons and gives the rank of the mildest verdict, or of a fatal one."""
+        mine: set[Reason] = set()
+        rank = min([_tally(gate, candidate, mine) for gate in self.gates])
+        reasons |= mine
+        return _REJECT if any(reason.fatal for reason in mine) else rank
+
+
+def all_of(*gates: GateLike) -> AllOf:
+    """The gate that is as strict as the strictest of these.
+
+    Raises:
+        ConfigurationError: no gate is given, or something that is not one.
+    """
+    return AllOf(_flat(gates, AllOf))
+
+
+def any_of(*gates: GateLike) -> AnyOf:
+    """The gate that is as mild as the mildest of these, unless one of them raises.
+
+    Raises:
+        ConfigurationError: no gate is given, or something that is not one.
+    """
+    return AnyOf(_flat(gates, AnyOf))
+
+
+def _flat(gates: Iterable[GateLike], kind: type[AllOf] | type[AnyOf]) -> tuple[Gate, ...]:
+    parts: list[Gate] = []
+    for given in gates:
+        part = gate(given)
+        parts += part.gates if isinstance(part, kind) else (part,)
+    return tuple(parts)
+
+
+# --- plain functions --------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class FunctionGate(Composable):
+    """A plain function, or a gate without operators, as a gate that composes. Made by ``gate``."""
+
+    function: GateFunction
+    name: str
+    needs: frozenset[str] = frozenset()
+
+    def __call__(self, candidate: Candidate) -> Decision:
+        """The function's decision; a verdict or a truth value becomes one."""
+        answer: object = self.function(candidate)
+        if isinstance(answer, bool):
+            answer = Verdict.APPROVE if answer else Verdict.REJECT
+        if isinstance(answer, Verdict):
+            return says(self.name, answer, f"{_slug(self.name)}_{answer}", f"{self.name} says {answer}")
+        # Anything else but a decision is found and refused where the gate is evaluated.
+        return answer  # type: ignore[return-value]
+
+
+def _slug(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name.lower()).strip("_") or "function"
+
+
+@overload
+def gate(function: GateLike, name: str | None = None, needs: Iterable[str] | None = None) -> Composable: ...
+@overload
+def gate(
+    function: None = None, name: str | None = None, needs: Iterable[str] | None = None
+) -> Callable[[GateLike], Composable]: ...
+def gate(
+    function: GateLike | None = None, name: str | None = None, needs: Iterable[str] | None = None
+) -> Composable | Callable[[GateLike], Composable]:
+    """The gate that a plain function is, with operators; as a decorator, with arguments or without.
+
+    The function takes a candidate and gives a ``Decision``, a ``Verdict`` or a truth value. ``name`` is
+    what reasons call it, by default the function's own; ``needs`` are the facts that it reads.
+
+    Raises:
+        ConfigurationError: what is given cannot be called, or is a coroutine function.
+    """
+    if function is None:
+        return lambda decorated: gate(decorated, name, needs)
+    if isinstance(function, Composable) and name is None and needs is None:
+        return function
+    if not callable(function) or isinstance(function, type):
+        raise ConfigurationError(f"{type(function).__name__} is not a gate: it cannot be called")
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+        raise ConfigurationError(f"{name_of(function)} is not a gate: gates are plain functions, not async")
+    known = getattr(function, "needs", frozenset()) if needs is None else needs
+    return FunctionGate(function, name or name_of(function), _fact_names(known, name_of(function)))
+
+
+def _fact_names(needs: object, owner: str) -> frozenset[str]:
+    if isinstance(needs, str) or not isinstance(needs, Iterable):
+        raise ConfigurationError(f"gate {owner}: needs must be a set of fact names, such as {{'owner'}}")
+    return frozenset(needs)
