@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-
 from safeupdater.stores.holder import holder_identity, is_provably_dead
+from safeupdater.stores.jsonfile import JsonFileStore
 from safeupdater.stores.memory import MemoryStore
 
-
-__all__ = ["MemoryStore", "holder_identity", "is_provably_dead"]
+__all__ = ["JsonFileStore", "MemoryStore", "holder_identity", "is_provably_dead"]

@@ -133,6 +133,18 @@ class Book:
         shelf.floor = max(shelf.floor, removed.version)
         shelf.order = None
 
+    def apply_floor(self, kind: str, version: int) -> None:
+        """Notes up to which version records of a kind were removed."""
+        self._shelf(kind).floor = version
+
+    def floors(self) -> list[tuple[str, int]]:
+        """The kinds of which records were removed, and the highest version that was."""
+        return [(kind, shelf.floor) for kind, shelf in sorted(self._shelves.items()) if shelf.floor]
+
+    def kinds(self) -> list[str]:
+        """The kinds of which there may be records."""
+        return sorted(self._shelves)
+
     def _shelf(self, kind: str) -> _Shelf:
         return self._shelves.setdefault(kind, _Shelf())
 
@@ -219,6 +231,10 @@ class Book:
         """The row of a lease given back; None where it is no longer the current one."""
         row = self._leases.get(lease.key)
         return attrs.evolve(row, holder=None) if row and row.belongs_to(lease) else None
+
+    def leases(self) -> list[LeaseRow]:
+        """The row of every lease that there ever was: epochs must outlive their holders."""
+        return list(self._leases.values())
 
     def apply_lease(self, row: LeaseRow) -> None:
         """Sets the row of a lease."""
