@@ -20,7 +20,7 @@ spec.loader.exec_module(generated)
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"), generated.wanted_files(), ids=lambda value: getattr(value, "name", "")
+    ("path", "wanted"), list(generated.wanted_files()), ids=lambda value: getattr(value, "name", "")
 )
 def test_generated_parts_are_up_to_date(path: Path, wanted: str) -> None:
     assert path.read_text(encoding="utf-8") == wanted, "run `python docs/generated.py`"
