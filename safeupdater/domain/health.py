@@ -36,6 +36,7 @@ class HealthPolicy:
     """How long to wait for readiness, and how to watch afterwards. All times in seconds.
 
     ``failure_rate`` is a share (0.1 is 10 %); the rule ``failure_rate`` fails strictly above it.
+    ``baseline_s`` is how long the old version is measured before the update, 0 for not at all.
     """
 
     ready_timeout_s: float = 300.0
@@ -45,12 +46,15 @@ class HealthPolicy:
     rule: Rule = Rule.SEQUENTIAL
     checks: tuple[ProbeSpec, ...] = ()
     check_timeout_s: float = 5.0
+    baseline_s: float = 0.0
 
     def __attrs_post_init__(self) -> None:
         for name in ("ready_timeout_s", "window_s", "interval_s", "check_timeout_s"):
             value = getattr(self, name)
             if not 0 < value < 30 * 86_400:
                 raise ValueError(f"{name} must be more than 0 seconds and less than 30 days, got {value!r}")
+        if not 0 <= self.baseline_s <= 10:
+            raise ValueError(f"baseline_s is at most 10 seconds, got {self.baseline_s!r}")
         if not 0 <= self.failure_rate < 1:
             raise ValueError(f"failure_rate is a share from 0 to below 1, got {self.failure_rate!r}")
 

@@ -1,0 +1,202 @@
+"""What an operation's end writes beside the journal: quarantine, the rollback ledger, the asset's history.
+
+Everything here is idempotent and is written before the journal's last event, so that a crash in between
+only writes it again.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+import attrs
+
+from safeupdater.domain.asset import Asset, AssetStatus, UpdateRecord
+from safeupdater.domain.change import Change
+from safeupdater.domain.operation import (
+    Blame,
+    Finished,
+    OperationPlanned,
+    Outcome,
+    Quarantine,
+    RollbackRecord,
+    Verdict,
+)
+from safeupdater.errors import IllegalTransition, VersionConflict
+from safeupdater.protocols import StateStore
+from safeupdater.update.states import Operation
+
+_STATUS = {
+    Outcome.SUCCEEDED: AssetStatus.HEALTHY,
+    Outcome.ABORTED: AssetStatus.UPDATE_AVAILABLE,
+    Outcome.ROLLED_BACK: AssetStatus.ROLLED_BACK,
+    Outcome.ROLLBACK_FAILED: AssetStatus.FAILED,
+    Outcome.HELD: AssetStatus.HELD,
+    Outcome.SUPERSEDED: AssetStatus.UPDATE_AVAILABLE,
+    Outcome.TARGET_GONE: AssetStatus.REMOVED,
+}
+_MAX_AUTOMATIC_ATTEMPTS = 2
+_Change = Callable[[Asset], Asset]
+
+
+def bits_of(change: Change) -> str:
+    """What a quarantine is keyed by: the digest of the new bits, else the tag where that is all we have."""
+    return change.new.digest or change.new.version_text
+
+
+def quarantine_key(asset_id: str, bits: str) -> str:
+    """The record key of a quarantine."""
+    return f"{asset_id}#{bits}"
+
+
+def settle(
+    store: StateStore, operation: Operation, ending: Finished, *, started: datetime, now: datetime
+) -> None:
+    """Writes what follows from an ending."""
+    verdict = operation.verdict
+    went_back = ending.outcome in (Outcome.ROLLED_BACK, Outcome.ROLLBACK_FAILED)
+    if went_back and verdict is not None and verdict.verdict is Verdict.RESTORE:
+        _remember_rollback(store, operation.opened, verdict.blame, now)
+        if _is_to_be_quarantined(store, operation.opened, verdict.blame):
+            _quarantine(store, operation.opened, verdict.message, now)
+    record_outcome(store, operation.opened, ending, started=started, now=now)
+
+
+def _remember_rollback(store: StateStore, opened: OperationPlanned, blame: Blame, now: datetime) -> None:
+    key = f"{opened.target_id}#{opened.operation_id}"
+    if store.get("rollback", key) is None:
+        bits = tuple(sorted(bits_of(change) for change in opened.changes))
+        store.put(
+            "rollback",
+            key,
+            RollbackRecord(
+                operation_id=opened.operation_id,
+                target_id=opened.target_id,
+                at=now,
+                digests=bits,
+                blame=blame,
+            ),
+        )
+
+
+def rollbacks_of(store: StateStore, target_id: str) -> Iterable[RollbackRecord]:
+    """The remembered rollbacks of one target."""
+    for _, stored in store.iterate("rollback", f"{target_id}#"):
+        if isinstance(stored.value, RollbackRecord):
+            yield stored.value
+
+
+def _is_to_be_quarantined(store: StateStore, opened: OperationPlanned, blame: Blame) -> bool:
+    """A bad release at once; one that the surroundings failed twice as well; never for somebody's wish."""
+    if blame is Blame.ENVIRONMENT:
+        bits = {bits_of(change) for change in opened.changes}
+        failed = [
+            record
+            for record in rollbacks_of(store, opened.target_id)
+            if record.blame is Blame.ENVIRONMENT and bits & set(record.digests)
+        ]
+        return len(failed) >= _MAX_AUTOMATIC_ATTEMPTS
+    return blame is Blame.RELEASE
+
+
+def _quarantine(store: StateStore, opened: OperationPlanned, reason: str, now: datetime) -> None:
+    for change in opened.changes:
+        bits = bits_of(change)
+        entry = Quarantine(
+            asset_id=change.asset_id,
+            digest=bits,
+            version=change.new.version_text,
+            operation_id=opened.operation_id,
+            reason=reason,
+            since=now,
+        )
+        key = quarantine_key(change.asset_id, bits)
+        existing = store.get("quarantine", key)
+        known = existing.value if existing else None
+        if not (isinstance(known, Quarantine) and known.operation_id == opened.operation_id):
+            store.put("quarantine", key, entry)
+
+
+def record_outcome(
+    store: StateStore, opened: OperationPlanned, ending: Finished, *, started: datetime, now: datetime
+) -> None:
+    """Adds the attempt to the history of every asset that it concerned, where the asset is known."""
+    for change in opened.changes:
+        record = UpdateRecord(
+            operation_id=opened.operation_id,
+            from_version=change.current.version_text,
+            to_version=change.new.version_text,
+            from_digest=change.current.digest,
+            to_digest=change.new.digest,
+            change_type=change.change_type,
+            decision=str(opened.planned.decision.verdict),
+            outcome=str(ending.outcome),
+            reason=ending.message or ending.code,
+            started=started,
+            finished=now,
+        )
+        update_asset(store, change.asset_id, functools.partial(_after, change, ending.outcome, record))
+
+
+def mark(store: StateStore, asset_ids: Iterable[str], status: AssetStatus) -> None:
+    """Moves assets to a status, where they are known and their life cycle allows it."""
+    for asset_id in asset_ids:
+        update_asset(store, asset_id, functools.partial(_moved, status=status))
+
+
+def update_asset(store: StateStore, asset_id: str, change: _Change) -> None:
+    """Changes one asset record by compare-and-set; an asset that is not recorded is left alone."""
+    for _ in range(10):
+        stored = store.get("asset", asset_id)
+        if stored is None or not isinstance(stored.value, Asset):
+            return
+        changed = change(stored.value)
+        if changed == stored.value:
+            return
+        try:
+            store.put("asset", asset_id, changed, expected=stored.version)
+        except VersionConflict:
+            continue
+        return
+    raise VersionConflict(f"{asset_id} is being written by others all the time")
+
+
+def _after(change: Change, outcome: Outcome, record: UpdateRecord, asset: Asset) -> Asset:
+    moved = _moved(asset, _STATUS.get(outcome, AssetStatus.UNKNOWN)).with_record(record)
+    if outcome is not Outcome.SUCCEEDED:
+        return moved
+    digests = frozenset((change.new.digest,)) if change.new.digest else frozenset[str]()
+    return attrs.evolve(
+        moved,
+        image=change.new,
+        current_version=change.new.version_text,
+        digests=digests,
+        available_version=None,
+        unknown_cause=None,
+    )
+
+
+def _moved(asset: Asset, status: AssetStatus) -> Asset:
+    try:
+        return asset.with_status(status)
+    except IllegalTransition:
+        # The record is older than the operation (a scan wrote it meanwhile): go by way of "updating".
+        return asset.with_status(AssetStatus.UPDATING).with_status(status)
+
+
+def lifted(entry: Quarantine, by: str) -> Quarantine:
+    """The same entry, allowed again."""
+    return attrs.evolve(entry, lifted_by=by)
+
+
+def cooldown_until(records: Iterable[RollbackRecord], cooldown_s: float, now: datetime) -> datetime | None:
+    """When the next attempt may be made after the latest rollback; None where that is now.
+
+    A clock that jumped back cannot make the wait longer than the cooldown itself.
+    """
+    latest = max((record.at for record in records), default=None)
+    if latest is None:
+        return None
+    until = min(latest, now) + timedelta(seconds=cooldown_s)
+    return until if until > now else None

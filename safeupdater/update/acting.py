@@ -1,0 +1,212 @@
+"""Performing one command through the ports: whatever comes back, or does not, becomes an event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from safeupdater.domain.health import Baseline, Condition, Observation, Sample, SampleStatus
+from safeupdater.domain.operation import (
+    Hook,
+    Observed,
+    OperationSettings,
+    Phase,
+    PreflightPassed,
+    SnapshotCaptured,
+    StepDone,
+    StepFailed,
+    StepOutcome,
+    StepStatus,
+    Unrunnable,
+)
+from safeupdater.errors import BackendError, SafeUpdaterError, StoreError
+from safeupdater.health import baseline_refuses
+from safeupdater.protocols import (
+    Backend,
+    Clock,
+    HealthCheck,
+    Hooks,
+    OperationContext,
+    ProbeTarget,
+    Report,
+    StateStore,
+)
+from safeupdater.update.states import Perform
+
+HOOK_PREFIX = "hook:"
+_BASELINE_INTERVAL_S = 0.5
+_SELF_TEST_TIMEOUT_S = 1.0
+
+
+def failed(phase: Phase, step: str, error: Exception) -> StepFailed:
+    """The event for a call that raised: its effect is unknown, so the step is made sure of again."""
+    if isinstance(error, SafeUpdaterError):
+        retry = error.transient or phase is Phase.RESTORING
+        status, code, message = (
+            StepStatus.RETRY if retry else StepStatus.REFUSED,
+            error.code,
+            error.message,
+        )
+    else:
+        # Foreign text may hold anything, secrets included: the type is all that is kept.
+        status, code = StepStatus.RETRY, "backend_raised"
+        message = f"the backend raised {type(error).__name__}"
+    return StepFailed(phase=phase, step=step, status=status, code=code, message=message)
+
+
+def refused(phase: Phase, step: str, outcome: StepOutcome) -> StepFailed:
+    """The event for an answer that is not "done"."""
+    return StepFailed(
+        phase=phase, step=step, status=outcome.status, code=outcome.code, message=outcome.message
+    )
+
+
+def preflight(
+    backend: Backend, context: OperationContext, checks: Sequence[HealthCheck], clock: Clock
+) -> PreflightPassed | StepFailed:
+    """Looks whether the target is as planned and can be put back, and whether the probes can fail."""
+    phase, step = Phase.PREFLIGHT, Phase.PREFLIGHT.value
+    try:
+        report = backend.preflight(context)
+        if report.refusal is not None:
+            return refused(phase, step, report.refusal)
+        if not report.running and context.settings.unrunnable is Unrunnable.DEFER:
+            message = "it does not run, so a new version could not be verified (unrunnable: commit allows it)"
+            return refused(phase, step, StepOutcome(StepStatus.REFUSED, "not_running", message))
+        warnings, broken = _self_tests(checks)
+        if broken:
+            message = f"a probe passes against a closed port, so it can never fail: {broken}"
+            return refused(phase, step, StepOutcome(StepStatus.REFUSED, "probe_cannot_fail", message))
+        baseline = _baseline(backend, context, checks, clock) if report.running else None
+    except Exception as error:  # noqa: BLE001  a border: backends and probes are foreign code
+        return failed(phase, step, error)
+    if baseline is not None and baseline_refuses(baseline):
+        message = f"the old version fails {baseline.failures} of {baseline.samples} probes"
+        return refused(phase, step, StepOutcome(StepStatus.REFUSED, "baseline_unhealthy", message))
+    return PreflightPassed(warnings=(*report.warnings, *warnings), running=report.running, baseline=baseline)
+
+
+def _self_tests(checks: Sequence[HealthCheck]) -> tuple[tuple[str, ...], str]:
+    warnings = []
+    for check in checks:
+        sample = check.self_test(_SELF_TEST_TIMEOUT_S)
+        if sample.status is SampleStatus.OK:
+            return (), type(check).__name__
+        if sample.status is SampleStatus.VOID:
+            warnings.append(f"{type(check).__name__} could not be tested: {sample.detail}")
+    return tuple(warnings), ""
+
+
+def _baseline(
+    backend: Backend, context: OperationContext, checks: Sequence[HealthCheck], clock: Clock
+) -> Baseline | None:
+    """Up to ``health.baseline_s`` seconds of samples of the old version; None where none are wanted."""
+    wanted_s = context.settings.health.baseline_s
+    if not checks or wanted_s <= 0:
+        return None
+    until_s = clock.monotonic() + wanted_s
+    samples: list[Sample] = []
+    while clock.monotonic() < until_s:
+        samples.append(look(backend, context, checks, clock, old=True, probe_old=True).sample)
+        clock.wait(_BASELINE_INTERVAL_S, lambda: False)
+    valid = [sample for sample in samples if sample.status is not SampleStatus.VOID]
+    failures = sum(sample.status is SampleStatus.FAILED for sample in valid)
+    return Baseline(samples=len(valid), failures=failures) if valid else None
+
+
+def capture(
+    backend: Backend, context: OperationContext, store: StateStore
+) -> tuple[OperationContext, SnapshotCaptured | StepFailed]:
+    """Reads the snapshot and stores it durably, before the journal says that there is one."""
+    phase, step = Phase.CAPTURING, Phase.CAPTURING.value
+    try:
+        snapshot = backend.capture(context)
+        store.put("snapshot", context.operation_id, snapshot)
+    except StoreError:
+        raise
+    except Exception as error:  # noqa: BLE001  a border: backends are foreign code
+        return context, failed(phase, step, error)
+    return attrs.evolve(context, snapshot=snapshot), SnapshotCaptured(sha256=snapshot.sha256)
+
+
+def perform(
+    backend: Backend, context: OperationContext, hooks: Hooks | None, command: Perform, report: Report
+) -> StepDone | StepFailed:
+    """Makes one step true."""
+    phase, step = command.phase, command.step
+    try:
+        if step.startswith(HOOK_PREFIX):
+            outcome = _run_hook(backend, context, hooks, step.removeprefix(HOOK_PREFIX))
+        else:
+            outcome = backend.perform(context, phase, step, report)
+    except Exception as error:  # noqa: BLE001  a border: backends are foreign code
+        return failed(phase, step, error)
+    if not isinstance(outcome, StepOutcome):
+        message = f"the backend answered a {type(outcome).__name__} instead of a StepOutcome"
+        return refused(phase, step, StepOutcome(StepStatus.REFUSED, "backend_nonsense", message))
+    if outcome.status is StepStatus.DONE:
+        return StepDone(phase=phase, step=step, detail=outcome.message)
+    return refused(phase, step, outcome)
+
+
+def _run_hook(backend: Backend, context: OperationContext, hooks: Hooks | None, name: str) -> StepOutcome:
+    hook = _hook_named(context.settings, name)
+    if hooks is None or hook is None:
+        return StepOutcome(StepStatus.REFUSED, "hook_unavailable", f"nothing here can run the hook {name}")
+    target = backend.probe_target(context, old=True) if hook.in_container else None
+    return hooks.run(hook, context, target)
+
+
+def _hook_named(settings: OperationSettings, name: str) -> Hook | None:
+    return next((hook for hook in settings.hooks if hook.name == name), None)
+
+
+_SAYS_NOTHING = frozenset({Condition.FAILED, Condition.ABSENT, Condition.FOREIGN, Condition.STOPPED})
+
+
+def look(
+    backend: Backend,
+    context: OperationContext,
+    checks: Sequence[HealthCheck],
+    clock: Clock,
+    *,
+    old: bool = False,
+    probe_old: bool = False,
+) -> Observed:
+    """One look: what the runtime says and, where that is not the last word, what the probes measure."""
+    try:
+        observation = backend.observe(context, old=old)
+    except Exception as error:  # noqa: BLE001  a border: backends are foreign code
+        detail = error.message if isinstance(error, BackendError) else type(error).__name__
+        now_s = clock.monotonic()
+        return Observed(now_s, None, Sample(SampleStatus.VOID, now_s, detail))
+    if not isinstance(observation, Observation):
+        now_s = clock.monotonic()
+        return Observed(now_s, None, Sample(SampleStatus.VOID, now_s, "the backend answered nonsense"))
+    if observation.condition in _SAYS_NOTHING or (old and not probe_old) or not checks:
+        now_s = clock.monotonic()
+        return Observed(now_s, observation, Sample(SampleStatus.OK, now_s))
+    sample = _measure(backend, context, checks, old=old)
+    now_s = clock.monotonic()
+    return Observed(now_s, observation, Sample(sample.status, now_s, sample.detail))
+
+
+def _measure(
+    backend: Backend, context: OperationContext, checks: Sequence[HealthCheck], *, old: bool
+) -> Sample:
+    """All checks together: failed when one failed, void when one could not measure, else good."""
+    void: Sample | None = None
+    try:
+        target: ProbeTarget = backend.probe_target(context, old=old)
+        for check in checks:
+            sample = check.check(target, context.settings.health.check_timeout_s)
+            if not isinstance(sample, Sample):
+                void = Sample(SampleStatus.VOID, 0.0, f"{type(check).__name__} answered nonsense")
+            elif sample.status is SampleStatus.FAILED:
+                return sample
+            elif sample.status is SampleStatus.VOID:
+                void = sample
+    except Exception as error:  # noqa: BLE001  a border: probes are foreign code
+        return Sample(SampleStatus.VOID, 0.0, f"the probe raised {type(error).__name__}")
+    return void or Sample(SampleStatus.OK)

@@ -1,0 +1,70 @@
+"""What is known about candidates: gathered from fact sources, and remembered by the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import attrs
+
+from safeupdater.domain.candidate import Candidate
+from safeupdater.domain.operation import FirstSeen, Quarantine
+from safeupdater.protocols import FactSource, StateStore
+from safeupdater.update.accounts import bits_of, quarantine_key
+
+
+def with_facts(candidate: Candidate, sources: Sequence[FactSource], needs: frozenset[str]) -> Candidate:
+    """The candidate with the facts that its gates need; what a source fails to give stays unknown."""
+    facts = candidate.facts
+    for source in sources:
+        wanted = needs & source.provides
+        if not wanted:
+            continue
+        found = _ask(source, candidate)
+        facts = facts.with_facts({name: found[name] for name in wanted if name in found})
+    return attrs.evolve(candidate, facts=facts)
+
+
+def _ask(source: FactSource, candidate: Candidate) -> Mapping[str, object]:
+    try:
+        return source.facts(candidate)
+    except Exception:  # noqa: BLE001  a border: sources are foreign code, and unknown is never good
+        return {}
+
+
+class StoreFacts:
+    """Quarantine and first sighting, from what the store remembers.
+
+    A version that is asked about for the first time is remembered as seen at the candidate's ``now``.
+    """
+
+    provides = frozenset({"quarantined", "first_seen"})
+
+    def __init__(self, store: StateStore) -> None:
+        self._store = store
+
+    def facts(self, candidate: Candidate) -> Mapping[str, object]:
+        """Why it is in quarantine, where it is, and when it was first seen."""
+        found: dict[str, object] = {"quarantined": self._quarantined(candidate)}
+        if candidate.now is not None:
+            found["first_seen"] = self._first_seen(candidate, candidate.now)
+        return found
+
+    def _quarantined(self, candidate: Candidate) -> str | None:
+        key = quarantine_key(candidate.asset.id, bits_of(candidate.change))
+        stored = self._store.get("quarantine", key)
+        entry = stored.value if stored else None
+        if not isinstance(entry, Quarantine):
+            return None
+        # Without a time nothing can expire.
+        active = entry.lifted_by is None if candidate.now is None else entry.is_active(candidate.now)
+        return f"{entry.version} failed before: {entry.reason}" if active else None
+
+    def _first_seen(self, candidate: Candidate, now: datetime) -> datetime:
+        new = candidate.change.new
+        key = new.digest or str(new)
+        stored = self._store.get("first_seen", key)
+        if stored is not None and isinstance(stored.value, FirstSeen):
+            return stored.value.at
+        self._store.put("first_seen", key, FirstSeen(reference=str(new), at=now))
+        return now

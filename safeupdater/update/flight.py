@@ -1,0 +1,155 @@
+"""One operation in the hands of an executor: its state, what is not yet durable, and its lease."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import attrs
+
+from safeupdater.domain.health import Tally
+from safeupdater.domain.operation import (
+    AbortRequested,
+    Event,
+    Happening,
+    JournalEntry,
+    OperationPlanned,
+    Outcome,
+)
+from safeupdater.errors import StoreError, VersionConflict
+from safeupdater.protocols import Backend, Clock, HealthCheck, Lease, OperationContext, StateStore
+from safeupdater.update.machine import evolve
+from safeupdater.update.notifier import Notifier
+from safeupdater.update.result import OperationResult
+from safeupdater.update.states import Ended, Held, RollbackFailed, State, Watching
+
+LEASE_MARGIN_S = 30.0
+
+
+@attrs.define(kw_only=True, eq=False)
+class Flight:
+    """An operation under way.
+
+    Events are journaled in batches: what happened is kept in ``unsaved`` until the next effect, look or
+    wait, and always written before it. ``base`` is the state before the first unsaved event.
+    """
+
+    opened: OperationPlanned
+    state: State
+    version: int
+    lease: Lease
+    lease_until_s: float
+    backend: Backend
+    context: OperationContext
+    started: datetime
+    checks: tuple[HealthCheck, ...] = ()
+    unsaved: list[Event] = attrs.Factory(list)
+    base: State | None = None
+    intended: tuple[object, ...] | None = None
+    wake_s: float = 0.0
+    polled_s: float = 0.0
+    store_failures: int = 0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def operation_id(self) -> str:
+        """The id of the operation."""
+        return self.opened.operation_id
+
+    def context_for(self, deadline_s: float) -> OperationContext:
+        """What the backend is told, with the time that this call may take."""
+        if deadline_s == self.context.deadline_s:
+            return self.context
+        return attrs.evolve(self.context, deadline_s=deadline_s)
+
+    def happened(self, event: Event) -> None:
+        """Takes an event into the state; it becomes durable with the next ``save``."""
+        following = evolve(self.state, event)
+        if not self.unsaved:
+            self.base = self.state
+        self.unsaved.append(event)
+        self.state = following
+
+    def saw(self, happening: Happening) -> None:
+        """Takes a look or a wake-up into the state; these are never journaled."""
+        self.state = evolve(self.state, happening)
+
+    def save(self, store: StateStore, clock: Clock, notifier: Notifier) -> None:
+        """Makes everything that happened durable, or takes in what somebody else journaled meanwhile.
+
+        Raises:
+            StoreError: it is not durable (or that is not known); nothing may follow until it is.
+        """
+        if not self.unsaved:
+            return
+        now = clock.now()
+        try:
+            version = store.append(
+                self.operation_id, self.unsaved, expected_version=self.version, at=now, lease=self.lease
+            )
+        except VersionConflict:
+            self._take_in(store)
+            return
+        saved, self.unsaved = self.unsaved, []
+        if notifier:
+            for number, event in enumerate(saved, start=self.version + 1):
+                notifier.tell(self.entry(event, number, now))
+        self.version = version
+        self.store_failures = 0
+
+    def entry(self, event: Event, number: int, at: datetime) -> JournalEntry:
+        """The journal entry as observers are told of it; its position is only known to the store."""
+        return JournalEntry(
+            operation_id=self.operation_id, target_id=self.opened.target_id, version=number, position=0,
+            at=at, epoch=self.lease.epoch, event=event,
+        )  # fmt: skip
+
+    def _take_in(self, store: StateStore) -> None:
+        """Somebody wrote first: a person who asks to stop, or we ourselves without having heard of it."""
+        foreign = [entry.event for entry in store.load(self.operation_id)[self.version :]]
+        if foreign[: len(self.unsaved)] == self.unsaved:
+            ours, self.unsaved = len(self.unsaved), []
+            self.version += ours
+            self.take_in_requests(foreign[ours:])
+            return
+        assert self.base is not None
+        # What we did meanwhile stays done: steps are convergent, and the next one looks again.
+        self.state, self.unsaved, self.intended = self.base, [], None
+        self.take_in_requests(foreign)
+
+    def take_in_requests(self, events: Sequence[Event]) -> None:
+        """Takes in what others journaled: requests to abort, and nothing else.
+
+        Raises:
+            StoreError: somebody else acts on this operation.
+        """
+        for event in events:
+            if not isinstance(event, AbortRequested):
+                raise StoreError(f"somebody else journaled {type(event).__name__}", code="lease_lost")
+            self.state = evolve(self.state, event)
+            self.version += 1
+
+    @property
+    def tally(self) -> Tally:
+        """The counts of the monitoring window so far."""
+        if isinstance(self.state, Watching) and self.state.window is not None:
+            return self.state.window.tally
+        verdict = self.state.operation.verdict
+        return verdict.tally if verdict else Tally()
+
+    def result(self, finished: datetime, *, code: str = "", message: str = "") -> OperationResult:
+        """What became of it; an operation that is neither ended nor parked is ``interrupted``."""
+        match self.state:
+            case Ended() as ended:
+                outcome, code, message = ended.outcome, ended.code, ended.message
+            case Held() as held:
+                outcome, code, message = Outcome.HELD, held.code, held.message
+            case RollbackFailed() as failed:
+                outcome, code, message = Outcome.ROLLBACK_FAILED, failed.code, failed.message
+            case _:
+                outcome = Outcome.INTERRUPTED
+        return OperationResult(
+            operation_id=self.operation_id, target_id=self.opened.target_id, outcome=outcome, code=code,
+            message=message, changes=self.opened.changes, started=self.started, finished=finished,
+            warnings=self.warnings, leftovers=self.state.operation.leftovers, tally=self.tally,
+        )  # fmt: skip

@@ -1,0 +1,77 @@
+"""What became of an operation, as a value; ``raise_for_outcome`` for those who prefer exceptions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from safeupdater.domain.change import Change
+from safeupdater.domain.health import Tally
+from safeupdater.domain.operation import Outcome
+from safeupdater.errors import HealthCheckError, RollbackError, UpdateError
+
+
+@attrs.frozen(kw_only=True)
+class OperationResult:
+    """How an operation ended, or why none was opened (``refused``) or it rests (``interrupted``, ``held``).
+
+    ``code`` is stable; ``message`` is a sentence for people; ``until`` says when a refusal may change.
+    ``leftovers`` could not be cleared away and are harmless.
+    """
+
+    operation_id: str | None
+    target_id: str
+    outcome: Outcome
+    code: str = ""
+    message: str = ""
+    changes: tuple[Change, ...] = ()
+    started: datetime | None = None
+    finished: datetime | None = None
+    until: datetime | None = None
+    warnings: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
+    tally: Tally = Tally()
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the new version runs, verified."""
+        return self.outcome is Outcome.SUCCEEDED
+
+    def raise_for_outcome(self) -> None:
+        """Does nothing for a success.
+
+        Raises:
+            HealthCheckError: the new version was bad and the old one is back.
+            RollbackError: the old version could not be put back.
+            UpdateError: any other outcome.
+        """
+        message = f"{self.target_id}: {self.outcome}: {self.message or self.code}"
+        evidence: dict[str, Any] = {"operation_id": self.operation_id, "target_id": self.target_id}
+        match self.outcome:
+            case Outcome.SUCCEEDED:
+                return
+            case Outcome.ROLLED_BACK:
+                raise HealthCheckError(message, code=self.code or None, **evidence)
+            case Outcome.ROLLBACK_FAILED:
+                raise RollbackError(message, code=self.code or None, **evidence)
+            case _:
+                raise UpdateError(message, code=self.code or None, **evidence)
+
+
+@attrs.frozen
+class Done:
+    """The executor has nothing more to do for this operation."""
+
+    result: OperationResult
+
+
+@attrs.frozen
+class WakeAfter:
+    """Nothing to do for that many seconds; then ``advance`` again."""
+
+    delay_s: float
+
+
+Advance = Done | WakeAfter
