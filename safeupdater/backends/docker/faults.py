@@ -1,0 +1,147 @@
+"""The one table from what a daemon (or the way to it) says to our errors: code, retry or not, what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import attrs
+
+from safeupdater.errors import BackendError, DockerConnectionError
+
+
+@attrs.frozen
+class Fault:
+    """A code, whether the same call may work later, and a sentence that says what to do."""
+
+    code: str
+    transient: bool
+    advice: str
+
+
+DAEMON_ABSENT = Fault("daemon_absent", True, "is it running? (systemctl start docker; DOCKER_HOST)")
+_PERMISSION = Fault(
+    "permission_denied", False, "run as root or as a member of the group that owns the socket"
+)
+_TIMEOUT = Fault("daemon_timeout", True, "it did not answer in time; whether the call took effect is unknown")
+_UNREACHABLE = Fault(
+    "daemon_unreachable", True, "the connection broke; whether the call took effect is unknown"
+)
+_TLS = Fault(
+    "tls_failed", False, "check DOCKER_CERT_PATH and that its ca.pem signed the daemon's certificate"
+)
+_DISK_FULL = Fault(
+    "disk_full", False, "the daemon's disk is full: free space (docker system df) and try again"
+)
+_API_TOO_OLD = Fault("api_version", False, "upgrade safeupdater, or set an older minimum API on the daemon")
+_API_TOO_NEW = Fault(
+    "api_version", False, "upgrade the daemon: Docker 20.10 (API 1.41) is the oldest that works"
+)
+
+_FROM_MESSAGE: tuple[tuple[re.Pattern[str], Fault], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), fault)
+    for pattern, fault in (
+        (r"no space left on device|disk quota exceeded", _DISK_FULL),
+        (r"client version \S+ is too old", _API_TOO_OLD),
+        (r"client version \S+ is too new", _API_TOO_NEW),
+        (r"toomanyrequests|rate limit", Fault("rate_limited", True, "the registry asks to come back later")),
+        (
+            r"unauthorized|authentication required|denied: |no basic auth",
+            Fault(
+                "registry_denied", False, "log in to the registry (docker login) as the user who runs this"
+            ),
+        ),
+        (
+            r"manifest unknown|manifest for .* not found|not found: manifest",
+            Fault("image_gone", False, "the registry no longer has this image: plan again"),
+        ),
+        (
+            r"no matching manifest for|does not match the specified platform",
+            Fault("platform_mismatch", False, "the image does not exist for this machine's platform"),
+        ),
+        (
+            r"dial tcp|i/o timeout|connection refused|connection reset|TLS handshake|no such host|EOF$",
+            Fault("registry_unreachable", True, "the daemon cannot reach the registry"),
+        ),
+    )
+)
+
+_FROM_STATUS: Mapping[int, Fault] = {
+    400: Fault("bad_request", False, "the daemon does not understand the request"),
+    401: Fault("forbidden", False, "the daemon, or a proxy in front of it, wants authentication"),
+    403: Fault("forbidden", False, "the daemon, or a proxy in front of it, does not allow this call"),
+    404: Fault("not_found", False, "it is not there any more"),
+    409: Fault("conflict", False, "somebody else is changing it, or its name is taken"),
+    501: Fault("not_supported", False, "this daemon does not offer this call"),
+}
+_SERVER_ERROR = Fault("daemon_error", True, "the daemon failed; see its log (journalctl -u docker)")
+
+
+def fault_of_message(message: str, status: int = 500) -> Fault:
+    """The fault that an error answer means: by its text where that is known, else by its status."""
+    for pattern, fault in _FROM_MESSAGE:
+        if pattern.search(message):
+            return fault
+    return _FROM_STATUS.get(status, _SERVER_ERROR)
+
+
+def refusal(doing: str, status: int, message: str) -> BackendError:
+    """The error for an answer that the caller did not expect."""
+    fault = fault_of_message(message, status)
+    return _error(f"Docker could not {doing}: {one_line(message)}", fault, status=status)
+
+
+def failure(doing: str, where: str, error: Exception) -> BackendError:
+    """The error for a call that got no answer, by what went wrong beneath."""
+    return _error(f"no answer from the Docker daemon at {where} ({doing})", _fault_of_exception(error))
+
+
+def _error(message: str, fault: Fault, **evidence: object) -> BackendError:
+    return BackendError(f"{message}: {fault.advice}", code=fault.code, transient=fault.transient, **evidence)
+
+
+def _fault_of_exception(error: Exception) -> Fault:
+    import requests
+
+    beneath = list(_causes(error))
+    if any(isinstance(cause, PermissionError) for cause in beneath):
+        return _PERMISSION
+    if isinstance(error, requests.exceptions.SSLError):
+        return _TLS
+    if any(isinstance(cause, FileNotFoundError | ConnectionRefusedError) for cause in beneath):
+        return DAEMON_ABSENT
+    if isinstance(error, requests.exceptions.Timeout) or "timed out" in str(error).lower():
+        return _TIMEOUT
+    return _UNREACHABLE
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what caused it, and what either carries as an argument (as urllib3's errors do)."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        waiting += [current.__cause__, current.__context__, getattr(current, "reason", None)]
+        waiting += [argument for argument in current.args if isinstance(argument, BaseException)]
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """Foreign text made fit for a message: no control characters, not too long."""
+    clean = "".join(char if char.isprintable() else " " for char in text).strip()
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+@contextmanager
+def as_scan_error() -> Iterator[None]:
+    """Turns what the client raises into what a scan may raise."""
+    try:
+        yield
+    except BackendError as error:
+        raise DockerConnectionError(
+            error.message, code=error.code, transient=error.transient, **error.evidence
+        ) from error

@@ -1,0 +1,420 @@
+"""What runs on a Docker host: two lists, decoded once, whatever the number of containers."""
+
+from __future__ import annotations
+
+import fnmatch
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import attrs
+
+from safeupdater.backends.docker.client import DockerApi, connect, decode, quoted
+from safeupdater.backends.docker.faults import as_scan_error
+from safeupdater.backends.docker.names import OPERATION_LABEL, base_name
+from safeupdater.backends.docker.wire import (
+    CONTAINERS,
+    IMAGES,
+    INFO,
+    VERSION,
+    DaemonInfo,
+    DaemonVersion,
+    ListedContainer,
+    ListedImage,
+)
+from safeupdater.domain.artifact import ImageReference
+from safeupdater.domain.asset import Asset, AssetId, AssetType
+from safeupdater.errors import InvalidReference
+from safeupdater.protocols import ScanReport
+
+if TYPE_CHECKING:
+    import docker
+
+_MAX_REMEMBERED = 4096
+
+
+@attrs.frozen(kw_only=True)
+class ImageInfo:
+    """The image that a container runs, as the daemon knows it.
+
+    ``reference`` is None for a container that was made from a bare image id. ``digests`` holds every digest
+    that registries know the bits by; it is empty for an image that was built here.
+    """
+
+    reference: ImageReference | None
+    text: str
+    id: str
+    digests: frozenset[str]
+    is_local_build: bool
+    is_gone: bool
+
+
+@attrs.frozen(kw_only=True)
+class ContainerMetadata:
+    """One container as a list shows it; ``owner`` as in ``Asset.owner``, ``health`` as Docker words it."""
+
+    id: str
+    name: str
+    image: ImageInfo
+    state: str
+    health: str
+    created: datetime
+    network_mode: str
+    owner: str
+    labels: Mapping[str, str] = attrs.field(repr=False)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process runs."""
+        return self.state in {"running", "paused", "restarting"}
+
+    @property
+    def compose_project(self) -> str | None:
+        """The compose project that it is part of."""
+        return self.labels.get("com.docker.compose.project")
+
+    @property
+    def compose_service(self) -> str | None:
+        """Its service in that project."""
+        return self.labels.get("com.docker.compose.service")
+
+
+@attrs.frozen(kw_only=True)
+class LabelChange:
+    """How the labels of an asset differ between two scans."""
+
+    asset_id: str
+    added: Mapping[str, str] = attrs.field(repr=False)
+    removed: Mapping[str, str] = attrs.field(repr=False)
+    changed: Mapping[str, tuple[str, str]] = attrs.field(repr=False)
+
+
+def owner_of(labels: Mapping[str, str]) -> str:
+    """Who else manages a container, ``""`` for nobody. A compose project is no owner: it starts by hand."""
+    if "com.docker.swarm.task.id" in labels or "com.docker.swarm.service.id" in labels:
+        return f"swarm/{labels.get('com.docker.swarm.service.name', '')}".rstrip("/")
+    if any(key.startswith("io.kubernetes.") for key in labels):
+        pod = (labels.get("io.kubernetes.pod.namespace", ""), labels.get("io.kubernetes.pod.name", ""))
+        return "/".join(part for part in ("kubernetes", *pod) if part)
+    if labels.get("com.docker.compose.oneoff", "").lower() == "true":
+        return "compose run"
+    return ""
+
+
+@attrs.frozen(kw_only=True)
+class ContainerFilter:
+    """Which containers to look at: every given kind must match. Labels are ``key`` or ``key=value``."""
+
+    labels: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    names: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    images: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it lets everything through."""
+        return not (self.labels or self.names or self.images)
+
+    def matches(self, container: ContainerMetadata) -> bool:
+        """Whether a container passes; names and images are globs, images in full or familiar form."""
+        image = container.image
+        known_as = [image.text] + (
+            [str(image.reference), image.reference.familiar] if image.reference else []
+        )
+        return (
+            all(_has_label(container.labels, wanted) for wanted in self.labels)
+            and (not self.names or _any_matches([container.name], self.names))
+            and (not self.images or _any_matches(known_as, self.images))
+        )
+
+
+def _has_label(labels: Mapping[str, str], wanted: str) -> bool:
+    key, separator, value = wanted.partition("=")
+    return key in labels and (not separator or labels[key] == value)
+
+
+def _any_matches(texts: Iterable[str], patterns: Iterable[str]) -> bool:
+    patterns = tuple(patterns)
+    return any(fnmatch.fnmatchcase(text, pattern) for text in texts for pattern in patterns)
+
+
+class DockerScanner:
+    """Finds containers on one Docker host.
+
+    ``client`` is a ready-made ``docker.APIClient`` (or ``DockerClient``); without one, ``url`` or
+    ``DOCKER_HOST`` says where the daemon is. ``host`` is the alias in asset ids, else the daemon's id.
+    Nothing is sent before the first scan. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        client: docker.APIClient | docker.DockerClient | DockerApi | None = None,
+        *,
+        url: str | None = None,
+        host: str | None = None,
+        where: ContainerFilter | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.api = client if isinstance(client, DockerApi) else DockerApi(_low_level(client) or connect(url))
+        self._alias = host
+        self._filter = where or ContainerFilter()
+        self._clock = clock
+        # A container's image reference never changes; the list shows the bare id once the tag has moved on.
+        self._references: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._last: tuple[Asset, ...] = ()
+        self._before_last: tuple[Asset, ...] = ()
+
+    @cached_property
+    def info(self) -> DaemonInfo:
+        """What the daemon says of itself."""
+        doing = "describe itself"
+        with as_scan_error():
+            return decode(INFO, self.api.raw("/info", doing), doing)
+
+    @cached_property
+    def version(self) -> DaemonVersion:
+        """The daemon's version and platform."""
+        doing = "say which version it is"
+        with as_scan_error():
+            return decode(VERSION, self.api.raw("/version", doing), doing)
+
+    @property
+    def host(self) -> str:
+        """The alias of the daemon, as in asset ids."""
+        return self._alias or self.info.id or "local"
+
+    def asset_id(self, name: str) -> str:
+        """The canonical id of a container."""
+        return str(AssetId(scheme="docker", host=self.host, name=name))
+
+    # --- scanning ----------------------------------------------------------------------------------------
+
+    def scan(self) -> ScanReport:
+        """Every container, stopped ones too; a filter makes the scan incomplete.
+
+        Raises:
+            DockerConnectionError: the daemon did not answer.
+        """
+        containers, hidden = self._listed(include_stopped=True)
+        assets, problems = self._assets(containers)
+        names = {container.name for container in containers}
+        problems += [
+            f"{name} is left from an interrupted update and {base_name(name)} is missing: run recover"
+            for name in hidden
+            if base_name(name) not in names
+        ]
+        with self._lock:
+            self._before_last, self._last = self._last, assets
+        return ScanReport(
+            assets=assets,
+            scope=f"docker://{self.host}/",
+            complete=self._filter.is_open,
+            problems=tuple(problems),
+        )
+
+    def scan_containers(self, include_stopped: bool = False) -> tuple[Asset, ...]:
+        """The containers as assets: running ones, or all.
+
+        Raises:
+            DockerConnectionError: the daemon did not answer.
+        """
+        containers, _ = self._listed(include_stopped=include_stopped)
+        return self._assets(containers)[0]
+
+    def get_container_metadata(self, name: str) -> ContainerMetadata | None:
+        """One container by name or full id; None where there is none.
+
+        Raises:
+            DockerConnectionError: the daemon did not answer.
+        """
+        listed = self._list_containers(include_stopped=True)
+        images = self._list_images()
+        found = [container for container in listed if name in (container.name, container.id)]
+        return self._metadata(found[0], images) if found else None
+
+    def extract_image_info(self, name: str) -> ImageInfo | None:
+        """The image of one container, by name or full id; None where there is no such container.
+
+        Raises:
+            DockerConnectionError: the daemon did not answer.
+        """
+        found = self.get_container_metadata(name)
+        return found.image if found else None
+
+    def get_image_digest(self, image_name: str) -> str | None:
+        """The digest that registries know a local image by, preferably in its own repository.
+
+        None where there is no such image here, or it was built here.
+
+        Raises:
+            DockerConnectionError: the daemon did not answer.
+        """
+        with as_scan_error():
+            image = self.api.get(f"/images/{quoted(image_name)}/json", f"inspect image {image_name}")
+        entries = [str(entry) for entry in (image or {}).get("RepoDigests") or ()]
+        own = [entry for entry in entries if _repository(entry) == _repository(image_name)]
+        return (own or entries)[0].rpartition("@")[2] if entries else None
+
+    def track_labels(self, before: Iterable[Asset] | None = None) -> tuple[LabelChange, ...]:
+        """How labels changed from ``before`` (else the last scan but one) to the last scan, by asset id."""
+        with self._lock:
+            old = {asset.id: asset for asset in (self._before_last if before is None else before)}
+            new = self._last
+        changes = (label_change(old[asset.id], asset) for asset in new if asset.id in old)
+        return tuple(change for change in changes if change is not None)
+
+    # --- from lists to assets ----------------------------------------------------------------------------
+
+    def _listed(self, *, include_stopped: bool) -> tuple[list[ContainerMetadata], list[str]]:
+        """The containers that pass the filter, and the names of our own leftovers."""
+        listed = self._list_containers(include_stopped=include_stopped)
+        images = self._list_images()
+        hidden = [container.name for container in listed if base_name(container.name) is not None]
+        visible = (
+            self._metadata(container, images)
+            for container in listed
+            if container.name and base_name(container.name) is None
+        )
+        return [container for container in visible if self._filter.matches(container)], hidden
+
+    def _list_containers(self, *, include_stopped: bool) -> list[ListedContainer]:
+        doing = "list containers"
+        with as_scan_error():
+            body = self.api.raw("/containers/json", doing, all=int(include_stopped))
+            return decode(CONTAINERS, body, doing)
+
+    def _list_images(self) -> Mapping[str, ListedImage]:
+        doing = "list images"
+        with as_scan_error():
+            images = decode(IMAGES, self.api.raw("/images/json", doing, digests=1), doing)
+        return {image.id: image for image in images}
+
+    def _metadata(self, container: ListedContainer, images: Mapping[str, ListedImage]) -> ContainerMetadata:
+        labels = {key: text for key, text in (container.labels or {}).items() if key != OPERATION_LABEL}
+        return ContainerMetadata(
+            id=container.id,
+            name=container.name,
+            image=self._image(container, images.get(container.image_id)),
+            state=container.state,
+            health=_health(container.status),
+            created=datetime.fromtimestamp(container.created, UTC),
+            network_mode=container.host_config.network_mode,
+            owner=owner_of(labels),
+            labels=labels,
+        )
+
+    def _image(self, container: ListedContainer, image: ListedImage | None) -> ImageInfo:
+        text = self._reference_text(container)
+        return ImageInfo(
+            reference=_reference(text),
+            text=text,
+            id=container.image_id,
+            digests=image.digests if image else frozenset(),
+            is_local_build=image is not None and not image.digests,
+            is_gone=image is None,
+        )
+
+    def _reference_text(self, container: ListedContainer) -> str:
+        if not _is_bare_id(container.image):
+            return container.image
+        known = self._references.get(container.id)
+        if known is None:
+            with as_scan_error():
+                inspected = self.api.get(f"/containers/{container.id}/json", f"inspect {container.name}")
+            known = str(((inspected or {}).get("Config") or {}).get("Image") or container.image)
+            with self._lock:
+                if len(self._references) >= _MAX_REMEMBERED:
+                    self._references.clear()
+                self._references[container.id] = known
+        return known
+
+    def _assets(self, containers: Iterable[ContainerMetadata]) -> tuple[tuple[Asset, ...], list[str]]:
+        now = self._clock()
+        assets: list[Asset] = []
+        problems: list[str] = []
+        for container in containers:
+            if container.image.reference is None:
+                problems.append(
+                    f"{container.name} runs an image by its bare id, so nothing says which tag to follow: "
+                    "create it again from a tag"
+                )
+                continue
+            assets.append(self._asset(container, container.image.reference, now))
+        return tuple(assets), problems
+
+    def _asset(self, container: ContainerMetadata, reference: ImageReference, now: datetime) -> Asset:
+        image = container.image
+        metadata = {
+            "container_id": container.id,
+            "image_id": image.id,
+            "state": container.state,
+            "health": container.health,
+            "network_mode": container.network_mode,
+            "local_build": image.is_local_build,
+            "image_gone": image.is_gone,
+            "compose_project": container.compose_project,
+            "compose_service": container.compose_service,
+        }
+        return Asset(
+            id=self.asset_id(container.name),
+            name=container.name,
+            asset_type=AssetType.CONTAINER,
+            image=reference,
+            host=self.host,
+            digests=image.digests,
+            platform=self.version.platform,
+            running=container.is_running,
+            owner=container.owner,
+            last_scan=now,
+            metadata={key: value for key, value in metadata.items() if value not in (None, "", False)},
+            labels=container.labels,
+        )
+
+
+def label_change(before: Asset, after: Asset) -> LabelChange | None:
+    """How an asset's labels changed; None where they did not."""
+    old, new = before.labels, after.labels
+    if old == new:
+        return None
+    return LabelChange(
+        asset_id=after.id,
+        added={key: text for key, text in new.items() if key not in old},
+        removed={key: text for key, text in old.items() if key not in new},
+        changed={key: (old[key], text) for key, text in new.items() if key in old and old[key] != text},
+    )
+
+
+def _low_level(client: docker.APIClient | docker.DockerClient | None) -> docker.APIClient | None:
+    if client is None:
+        return None
+    api: docker.APIClient = getattr(client, "api", client)
+    return api
+
+
+def _is_bare_id(text: str) -> bool:
+    hexadecimal = text.removeprefix("sha256:")
+    return len(hexadecimal) in (12, 64) and all(char in "0123456789abcdef" for char in hexadecimal)
+
+
+def _reference(text: str) -> ImageReference | None:
+    if _is_bare_id(text):
+        return None
+    try:
+        return ImageReference.parse(text)
+    except InvalidReference:
+        return None
+
+
+def _repository(text: str) -> str | None:
+    reference = _reference(text)
+    return reference.name if reference else None
+
+
+def _health(status: str) -> str:
+    """The health in a status such as ``Up 3 hours (healthy)``; ``""`` where there is no HEALTHCHECK."""
+    for word in ("(healthy)", "(unhealthy)", "(health: starting)"):
+        if status.endswith(word):
+            return word.strip("()").removeprefix("health: ")
+    return ""

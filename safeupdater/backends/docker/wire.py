@@ -1,0 +1,90 @@
+"""The parts of the daemon's lists that we read. Decoding straight into these is what makes a scan cheap."""
+
+from __future__ import annotations
+
+import msgspec
+
+Labels = dict[str, str]
+
+
+class ListedHostConfig(msgspec.Struct, rename="pascal"):
+    """What a list says of a container's host configuration."""
+
+    network_mode: str = ""
+
+
+class ListedContainer(msgspec.Struct, rename="pascal"):
+    """One entry of ``GET /containers/json``."""
+
+    id: str
+    image: str = ""
+    image_id: str = msgspec.field(name="ImageID", default="")
+    names: list[str] | None = None
+    labels: Labels | None = None
+    state: str = ""
+    status: str = ""
+    created: int = 0
+    host_config: ListedHostConfig = msgspec.field(default_factory=ListedHostConfig)
+
+    @property
+    def name(self) -> str:
+        """The container's own name; further ones are those that links gave it."""
+        own = [name for name in self.names or () if name.count("/") == 1]
+        return own[0].lstrip("/") if own else ""
+
+
+class ListedImage(msgspec.Struct, rename="pascal"):
+    """One entry of ``GET /images/json``."""
+
+    id: str
+    repo_tags: list[str] | None = None
+    repo_digests: list[str] | None = None
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """Every digest that registries know these bits by, whatever the repository."""
+        return frozenset(
+            digest
+            for entry in self.repo_digests or ()
+            if (digest := entry.rpartition("@")[2]).startswith("sha")
+        )
+
+
+class DaemonInfo(msgspec.Struct, rename="pascal"):
+    """What of ``GET /info`` we need."""
+
+    id: str = msgspec.field(name="ID", default="")
+    name: str = ""
+    os_type: str = msgspec.field(name="OSType", default="linux")
+    architecture: str = ""
+
+
+class DaemonComponent(msgspec.Struct, rename="pascal"):
+    """One part of a daemon, by name."""
+
+    name: str = ""
+
+
+class DaemonVersion(msgspec.Struct, rename="pascal"):
+    """What of ``GET /version`` we need; ``arch`` is in Go's words, as image platforms are."""
+
+    version: str = ""
+    os: str = "linux"
+    arch: str = ""
+    components: list[DaemonComponent] | None = None
+
+    @property
+    def platform(self) -> str:
+        """The platform of images for this daemon, such as ``linux/amd64``."""
+        return f"{self.os}/{self.arch}"
+
+    @property
+    def is_podman(self) -> bool:
+        """Whether it is Podman, which speaks this API with other shapes."""
+        return any("podman" in part.name.lower() for part in self.components or ())
+
+
+CONTAINERS = msgspec.json.Decoder(list[ListedContainer])
+IMAGES = msgspec.json.Decoder(list[ListedImage])
+INFO = msgspec.json.Decoder(DaemonInfo)
+VERSION = msgspec.json.Decoder(DaemonVersion)
