@@ -15,11 +15,13 @@ from safeupdater.analysis.schemes import (
     is_scheme_step,
     read_tag,
 )
-from safeupdater.analysis.selection import Question, Selection, Selections, by_step
+from safeupdater.analysis.selection import Question, Selection, Selections, sorted_by_type
+from safeupdater.analysis.steps import size_of_release_step, size_of_step
 from safeupdater.domain.change import VersionChangeType
-from safeupdater.domain.version import Version, significant_numbers
+from safeupdater.domain.version import Version
 from safeupdater.errors import InvalidVersion
 
+NO_CHANGE, UNKNOWN = VersionChangeType.NO_CHANGE, VersionChangeType.UNKNOWN
 Comparison = tuple[int, VersionChangeType]
 
 
@@ -75,10 +77,10 @@ class SemVerAnalyzer:
         """
         ours, theirs = _required(current), _required(new)
         if theirs == ours:
-            return 0, VersionChangeType.NO_CHANGE
+            return 0, NO_CHANGE
         if theirs < ours:
-            return -1, VersionChangeType.UNKNOWN
-        return 1, VersionChangeType.PRERELEASE if theirs.is_prerelease else _size(ours, theirs)
+            return -1, UNKNOWN
+        return 1, size_of_step(ours, theirs)
 
     def determine_change_type(self, current: str, new: str) -> VersionChangeType:
         """The size of a step between two tags, each with ``@digest`` or without. Never raises.
@@ -89,11 +91,11 @@ class SemVerAnalyzer:
         (ours, _, our_digest), (theirs, _, their_digest) = current.partition("@"), new.partition("@")
         if ours == theirs:
             is_other = our_digest and their_digest and our_digest != their_digest
-            return VersionChangeType.DIGEST if is_other else VersionChangeType.NO_CHANGE
+            return VersionChangeType.DIGEST if is_other else NO_CHANGE
         try:
             return self.compare_versions(ours, theirs)[1]
         except InvalidVersion:
-            return VersionChangeType.UNKNOWN
+            return UNKNOWN
 
     def is_upgrade(self, current: str, new: str) -> bool:
         """Whether ``new`` is newer by the same numbering scheme. False where either says no version."""
@@ -117,7 +119,7 @@ class SemVerAnalyzer:
         if ours == theirs:
             return False
         low, high = sorted((ours, theirs))
-        size = _size(low, high)
+        size = size_of_release_step(low, high)
         is_initial_development = low.major == 0 and size is VersionChangeType.MINOR
         return size is VersionChangeType.MAJOR or is_initial_development
 
@@ -144,13 +146,8 @@ class SemVerAnalyzer:
             InvalidVersion: the constraint breaks the grammar of ranges.
         """
         question = _question(current, tags, constraint, allow_prerelease, family, max_major_step)
-        tag = question.newest()
-        if tag is not None:
-            change_type = self.compare_versions(current, tag)[1]
-        elif isinstance(question.running, Tag):
-            change_type = VersionChangeType.NO_CHANGE
-        else:
-            change_type = VersionChangeType.UNKNOWN
+        nothing = NO_CHANGE if isinstance(question.running, Tag) else UNKNOWN
+        tag, change_type = next(question.newest_first(), (None, nothing))
         return Selection(tag=tag, change_type=change_type, question=question)
 
     def find_updates(
@@ -169,8 +166,7 @@ class SemVerAnalyzer:
             InvalidVersion: the constraint breaks the grammar of ranges.
         """
         question = _question(current, tags, constraint, allow_prerelease, family, max_major_step)
-        found = by_step(question.newest_first(), lambda tag: self.compare_versions(current, tag)[1])
-        return Selections(by_type=found, question=question)
+        return Selections(by_type=sorted_by_type(question.newest_first()), question=question)
 
 
 def _question(
@@ -194,27 +190,3 @@ def _refuse(text: str, kind: TagKind) -> NoReturn:
     shown = ascii(text if len(text) <= 80 else text[:77] + "...")
     known = "" if kind is TagKind.NOT_A_VERSION else f" (a {kind.value} tag)"
     raise InvalidVersion(f"{shown} says no version{known}: expected something like 1.2.3, v1.2 or 1.2-alpine")
-
-
-def _size(low: Version, high: Version) -> VersionChangeType:
-    """The size of the step up to ``high``, a pre-release counted as its release."""
-    size = _size_by_position(_first_difference(low.numbers, high.numbers))
-    if not low.is_prerelease or high.is_prerelease:
-        return size
-    # The release that `low` leads to is finished on the way, and its own step was never taken.
-    finished = _size_by_position(max(len(significant_numbers(low.numbers)), 1) - 1)
-    return min(size, finished, key=_BY_SIZE.index)
-
-
-_BY_SIZE = (VersionChangeType.MAJOR, VersionChangeType.MINOR, VersionChangeType.PATCH)
-
-
-def _size_by_position(place: int) -> VersionChangeType:
-    return _BY_SIZE[min(place, 2)]
-
-
-def _first_difference(low: tuple[int, ...], high: tuple[int, ...]) -> int:
-    """The place of the first number that differs; beyond all of them where none does."""
-    length = max(len(low), len(high))
-    padded = zip((*low, *[0] * length), (*high, *[0] * length), strict=False)
-    return next((place for place, (ours, theirs) in enumerate(padded) if ours != theirs), length + 2)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import re
+from collections.abc import Callable
 from functools import cached_property, lru_cache
 
 import attrs
@@ -62,6 +64,15 @@ class Partial:
         return f"{numbers}-{self.prerelease}" if self.prerelease else numbers
 
 
+_COMPARE: dict[str, Callable[[StrictVersion, StrictVersion], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "=": operator.eq,
+}
+
+
 @attrs.frozen
 class Comparator:
     """One condition on a version: an operator of ``< <= > >= =`` and the version to compare with."""
@@ -71,17 +82,7 @@ class Comparator:
 
     def accepts(self, version: StrictVersion) -> bool:
         """Whether the condition holds."""
-        match self.operator:
-            case "<":
-                return version < self.bound
-            case "<=":
-                return version <= self.bound
-            case ">":
-                return version > self.bound
-            case ">=":
-                return version >= self.bound
-            case _:
-                return version == self.bound
+        return _COMPARE[self.operator](version, self.bound)
 
 
 Comparators = tuple[Comparator, ...]
@@ -281,14 +282,14 @@ def _parse_alternative(text: str, start: int, end: int) -> Alternative:
 
 
 def _parse_term(text: str, place: int, end: int) -> tuple[Term | Span, int]:
-    operator = _OPERATOR.match(text, place, end)
-    assert operator is not None  # it matches the empty text too
-    version, after = _parse_partial(text, _skip_spaces(text, operator.end(), end), end)
-    hyphen = None if operator[0] else _HYPHEN.match(text, after, end)
+    sign = _OPERATOR.match(text, place, end)
+    assert sign is not None  # it matches the empty text too
+    version, after = _parse_partial(text, _skip_spaces(text, sign.end(), end), end)
+    hyphen = None if sign[0] else _HYPHEN.match(text, after, end)
     if hyphen:
         high, after = _parse_partial(text, hyphen.end(), end)
         return Span(version, high), after
-    return Term({"=": "", "~>": "~"}.get(operator[0], operator[0]), version), after
+    return Term({"=": "", "~>": "~"}.get(sign[0], sign[0]), version), after
 
 
 def _parse_partial(text: str, place: int, end: int) -> tuple[Partial, int]:

@@ -21,6 +21,7 @@ from safeupdater.domain.version import (
     NUMBERS,
     PRERELEASE,
     REVISION,
+    Revision,
     Version,
     read_revisions,
 )
@@ -91,6 +92,7 @@ _VERSION_TAG = re.compile(
     r"(?P<variant>(?:[A-Za-z][A-Za-z0-9]*)?(?:(?:-+|_+|\.)[A-Za-z0-9]+)*)"
     rf"(?:\+(?P<build>{BUILD}))?"
 )
+_NUMBER = re.compile(NUMBER)
 _TRAILING_REVISIONS = re.compile(rf"(?:[-_](?:r|ls){NUMBER})+\Z")
 _PRERELEASE_IN_VARIANT = re.compile(rf"[-_]({PRERELEASE})")
 
@@ -115,26 +117,35 @@ def _kind_without_version(text: str) -> TagKind:
 
 
 def _read_version_tag(text: str, match: re.Match[str]) -> Tag:
-    prerelease, variant = match["prerelease"], match["variant"]
-    if prerelease is None and (inner := _PRERELEASE_IN_VARIANT.search(variant)):
+    prefix, stamp, numbers_text, prerelease, revisions, variant, build = match.groups()
+    if variant and prerelease is None and (inner := _PRERELEASE_IN_VARIANT.search(variant)):
         # `12.0.1-ubi9-rc`: the word says what the release is, wherever it stands.
         prerelease, variant = inner[1], variant[: inner.start()] + variant[inner.end() :]
-    trailing = _TRAILING_REVISIONS.search(variant)
-    if trailing:
-        variant = variant[: trailing.start()]
-    before, after = read_revisions(match["revisions"]), read_revisions(trailing[0] if trailing else "")
-    numbers = tuple(map(int, re.findall("[0-9]+", match["stamp"] or match["numbers"])))
-    family = Family(
-        prefix=_COMMIT_WORD.sub("*", match["prefix"]),
-        precision=len(numbers),
-        stamped=match["stamp"] is not None,
-        revisions=tuple(label for label, _ in before),
-        variant=_COMMIT_WORD.sub("*", variant),
-        trailing_revisions=tuple(label for label, _ in after),
-    )
-    commit = _COMMIT_WORD.search(match["prefix"]) or _COMMIT_WORD.search(variant)
-    version = Version(numbers=numbers, prerelease=prerelease, revisions=before + after, build=match["build"])
+    before = read_revisions(revisions) if revisions else ()
+    after: tuple[Revision, ...] = ()
+    if variant and (trailing := _TRAILING_REVISIONS.search(variant)):
+        after, variant = read_revisions(trailing[0]), variant[: trailing.start()]
+    numbers = tuple(map(int, _NUMBER.findall(stamp or numbers_text)))
+    labels = tuple(label for label, _ in before), tuple(label for label, _ in after)
+    family = _family(prefix, len(numbers), stamp is not None, labels, variant)
+    version = Version(numbers=numbers, prerelease=prerelease, revisions=before + after, build=build)
+    has_commit = "*" in family.prefix or "*" in family.variant
+    commit = (_COMMIT_WORD.search(prefix) or _COMMIT_WORD.search(variant)) if has_commit else None
     return Tag(text=text, version=version, family=family, commit=commit[0] if commit else None)
+
+
+@lru_cache(maxsize=1024)
+def _family(
+    prefix: str, precision: int, stamped: bool, labels: tuple[tuple[str, ...], tuple[str, ...]], variant: str
+) -> Family:
+    return Family(
+        prefix=_COMMIT_WORD.sub("*", prefix),
+        precision=precision,
+        stamped=stamped,
+        revisions=labels[0],
+        variant=_COMMIT_WORD.sub("*", variant),
+        trailing_revisions=labels[1],
+    )
 
 
 @lru_cache(maxsize=512)

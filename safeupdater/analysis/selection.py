@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
+from typing import NamedTuple
 
 import attrs
 
@@ -19,6 +21,7 @@ from safeupdater.analysis.schemes import (
     is_scheme_step,
     read_tag,
 )
+from safeupdater.analysis.steps import first_difference, size_by_position, size_of_step
 from safeupdater.domain.change import VersionChangeType
 from safeupdater.domain.version import Version, significant_numbers
 
@@ -43,8 +46,11 @@ class Skipped:
     code: str
 
 
-Ranked = tuple[object, str]
-"""A key that orders the candidates of one question, and the tag."""
+class Step(NamedTuple):
+    """A tag that will do, and the size of the step to it."""
+
+    tag: str
+    change_type: VersionChangeType
 
 
 @attrs.frozen
@@ -63,25 +69,28 @@ class Question:
         """What the current tag says."""
         return read_tag(self.current)
 
-    def newest(self) -> str | None:
-        """The newest tag that will do, None where there is none."""
-        candidates = self._candidates()
-        return max(candidates)[1] if candidates else None
+    def newest_first(self) -> Iterator[Step]:
+        """Every tag that will do, newest first; equal versions in descending order of their text.
 
-    def newest_first(self) -> list[str]:
-        """Every tag that will do; equal versions in descending order of their text."""
-        return list(dict.fromkeys(text for _, text in sorted(self._candidates(), reverse=True)))
+        The tags are sorted only as far as the caller reads on.
+        """
+        running = self.running
+        if isinstance(running, TagKind):
+            return iter(())
+        only_final = not (self.allow_prerelease or running.version.is_prerelease)
+        pattern = final_release_pattern(running.family) if only_final and self.family == "strict" else None
+        return self._by_pattern(running, pattern) if pattern else self._by_reading(running)
 
     def refusal(self, text: str) -> str | None:
         """The code of the reason why a tag will not do; None for one that will."""
-        running = self.running
         if text == self.current:
             return "same"
+        running, offered = self.running, read_tag(text)
         if isinstance(running, TagKind):
             return running.value
-        offered = read_tag(text)
-        if isinstance(offered, TagKind):
-            return offered.value
+        return offered.value if isinstance(offered, TagKind) else self._refusal_of(running, offered)
+
+    def _refusal_of(self, running: Tag, offered: Tag) -> str | None:
         return family_difference(running, offered, self.family) or self._refusal_in_family(running, offered)
 
     def _refusal_in_family(self, running: Tag, offered: Tag) -> str | None:
@@ -101,36 +110,45 @@ class Question:
         is_same_release = significant_numbers(current.numbers) == significant_numbers(new.numbers)
         return self.allow_prerelease or (current.is_prerelease and is_same_release)
 
-    def _candidates(self) -> Sequence[Ranked]:
-        running = self.running
-        if isinstance(running, TagKind):
-            return ()
-        only_final = not (self.allow_prerelease or running.version.is_prerelease)
-        pattern = final_release_pattern(running.family) if only_final and self.family == "strict" else None
-        return self._by_pattern(running, pattern) if pattern else self._by_reading()
+    def _by_reading(self, running: Tag) -> Iterator[Step]:
+        tags = [tag for tag in map(read_tag, set(self.tags)) if isinstance(tag, Tag)]
+        found = [tag for tag in tags if self._refusal_of(running, tag) is None]
+        for tag in sorted(found, key=lambda tag: (tag.version.precedence, tag.text), reverse=True):
+            yield Step(tag.text, size_of_step(running.version, tag.version))
 
-    def _by_reading(self) -> Sequence[Ranked]:
-        texts = [text for text in self.tags if self.refusal(text) is None]
-        return [(tag.version, text) for text in texts if isinstance(tag := read_tag(text), Tag)]
-
-    def _by_pattern(self, running: Tag, pattern: re.Pattern[str]) -> Sequence[Ranked]:
-        # The same answer as `_by_reading`, ten times faster: within a family of final releases the order
+    def _by_pattern(self, running: Tag, pattern: re.Pattern[str]) -> Iterator[Step]:
+        # The same answer as `_by_reading`, many times faster: within a family of final releases the order
         # of versions is the order of their numbers, so that no Version has to be built.
-        matches = filter(None, map(pattern.fullmatch, self.tags))
-        found = [(tuple(map(int, match.groups())), match.string) for match in matches]
-        floor = running.version.numbers + tuple(number for _, number in running.version.revisions)
-        newer = [ranked for ranked in found if ranked[0] > floor]
-        is_sane = {
-            major: not is_scheme_step(floor[0], major, self.max_major_step)
-            for major in {numbers[0] for numbers, _ in newer}
-        }
-        precision, constraint = running.family.precision, self.constraint
-        return [
-            ranked
-            for ranked in newer
-            if is_sane[ranked[0][0]]
-            and (constraint is None or constraint.contains_final(ranked[0][:precision]))
-        ]
+        current, precision = running.version.numbers, running.family.precision
+        floor = current + tuple(number for _, number in running.version.revisions)
+        for numbers, text in _descending(list(filter(None, map(pattern.fullmatch, self.tags)))):
+            if numbers <= floor:
+                return
+            is_sane = not is_scheme_step(floor[0], numbers[0], self.max_major_step)
+            if is_sane and (self.constraint is None or self.constraint.contains_final(numbers[:precision])):
+                place = first_difference(current, numbers[:precision])
+                yield Step(text, size_by_position(place))
+
+
+def _descending(
+    matches: list[re.Match[str]], place: int = 1, numbers: tuple[int, ...] = ()
+) -> Iterator[tuple[tuple[int, ...], str]]:
+    """The numbers and the text of matches of one pattern, highest first, sorted as far as it is read.
+
+    Sorting by the first number, and by the next only where the reader arrives, turns few texts into
+    integers: who wants the newest of ten thousand tags asks for a handful.
+    """
+    if not matches or place > matches[0].re.groups:
+        yield from ((numbers, text) for text in sorted({match.string for match in matches}, reverse=True))
+        return
+    by_text: defaultdict[str, list[re.Match[str]]] = defaultdict(list)
+    for match in matches:
+        by_text[match[place]].append(match)
+    by_number: defaultdict[int, list[re.Match[str]]] = defaultdict(list)
+    for text, found in by_text.items():
+        by_number[int(text)] += found  # 1 and 01 are one number
+    for number in sorted(by_number, reverse=True):
+        yield from _descending(by_number[number], place + 1, (*numbers, number))
 
 
 def _why_skipped(question: Question, chosen: Collection[str]) -> tuple[Skipped, ...]:
@@ -174,11 +192,9 @@ class Selections:
         return _why_skipped(self.question, [tag for tags in self.by_type.values() for tag in tags])
 
 
-def by_step(
-    tags: Iterable[str], step: Callable[[str], VersionChangeType]
-) -> Mapping[VersionChangeType, tuple[str, ...]]:
-    """The tags sorted into the four types of upgrade, each in the given order."""
+def sorted_by_type(steps: Iterable[Step]) -> Mapping[VersionChangeType, tuple[str, ...]]:
+    """The tags of the steps under the four types of upgrade, each in the given order."""
     found: dict[VersionChangeType, list[str]] = {change_type: [] for change_type in RELEASE_TYPES}
-    for tag in tags:
-        found[step(tag)].append(tag)
-    return MappingProxyType({change_type: tuple(listed) for change_type, listed in found.items()})
+    for step in steps:
+        found[step.change_type].append(step.tag)
+    return MappingProxyType({change_type: tuple(tags) for change_type, tags in found.items()})

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-
-import attrs
+from typing import NamedTuple
 
 from safeupdater.errors import InvalidVersion
 
@@ -28,8 +27,7 @@ Identifiers = tuple[tuple[int, int | str], ...]
 Triple = tuple[int, int, int]
 
 
-@attrs.frozen(order=True)
-class StrictVersion:
+class StrictVersion(NamedTuple):
     """Three numbers and pre-release identifiers, ordered by SemVer 2.0.0 §11.
 
     Each identifier is ``(0, number)`` or ``(1, text)``; there are none in a final release.

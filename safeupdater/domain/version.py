@@ -57,7 +57,8 @@ class Version:
     §11 is deliberate: the number glued to a pre-release word counts as a number, so rc10 follows rc9.
 
     ``numbers`` are all numbers as written (two for ``22.04``, four for ``4.0.4.1491``).
-    ``prerelease`` is None for a final release, ``build`` None where there is no metadata.
+    ``prerelease`` is None for a final release, ``build`` None where there is no metadata. ``precedence``
+    is the key that orders versions: sort by it where there are thousands.
     ``str()`` gives the canonical text, which ``parse`` reads back to an equal value.
     """
 
@@ -65,12 +66,12 @@ class Version:
     prerelease: str | None = attrs.field(default=None, converter=_canonical_prerelease, eq=False)
     revisions: tuple[Revision, ...] = attrs.field(default=(), eq=False)
     build: str | None = attrs.field(default=None, eq=False)
-    _precedence: tuple[object, ...] = attrs.field(init=False, repr=False)
+    precedence: tuple[object, ...] = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if not 1 <= len(self.numbers) <= MAX_NUMBERS:
             raise InvalidVersion(f"a version has 1 to {MAX_NUMBERS} numbers, not {len(self.numbers)}")
-        if any(not 0 <= number < 10**MAX_DIGITS for number in self.numbers):
+        if min(self.numbers) < 0 or max(self.numbers) >= 10**MAX_DIGITS:
             raise InvalidVersion(f"a number of a version has at most {MAX_DIGITS} digits and no sign")
         if (self.prerelease or self.revisions) and _read_suffix(self._suffix) != (
             self.prerelease,
@@ -84,7 +85,7 @@ class Version:
             _prerelease_precedence(self.prerelease),
             self.revisions,
         )
-        object.__setattr__(self, "_precedence", precedence)
+        object.__setattr__(self, "precedence", precedence)
 
     @classmethod
     def parse(cls, text: str) -> Version:
