@@ -1,0 +1,236 @@
+"""Tags, digests and publication times from OCI registries (distribution 1.1) and Docker Registry v2."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
+from typing import TypeVar
+
+from safeupdater.domain.artifact import Artifact, ChartReference, ImageReference, ResolvedImage
+from safeupdater.domain.candidate import Candidate
+from safeupdater.errors import RegistryError
+from safeupdater.protocols import Clock
+from safeupdater.registries.oci.cache import SharedCache
+from safeupdater.registries.oci.credentials import (
+    CredentialChain,
+    Credentials,
+    CredentialSource,
+    ExplicitCredentials,
+    default_credentials,
+)
+from safeupdater.registries.oci.images import Images
+from safeupdater.registries.oci.listing import Listings
+from safeupdater.registries.oci.manifests import ImageConfig
+from safeupdater.registries.oci.network import SystemClock
+from safeupdater.registries.oci.session import Clockwork, RateLimit, RegistrySession
+from safeupdater.registries.oci.settings import RegistrySettings, normalized_host
+from safeupdater.registries.oci.transport import Transport
+
+Key = TypeVar("Key")
+Answer = TypeVar("Answer")
+
+
+class RegistryClient:
+    """A tag source and a fact source (``published_at``) over real registries. Thread-safe.
+
+    ``credentials`` are logins by registry, or any source of them; without them the logins of docker and
+    podman on this machine are used, and registries without a login are asked anonymously. ``registries``
+    declares what is special about single registries. Answers are kept for ``ttl_s`` seconds and shared by
+    everybody who asks; ``max_parallel`` bounds the requests under way over all registries. ``environ``
+    stands for the process's environment; proxies in it are not used.
+
+    Raises:
+        ValueError: a key of ``credentials`` or ``registries`` is not a registry.
+
+    Example:
+        >>> with RegistryClient() as registries:  # doctest: +SKIP
+        ...     registries.get_available_tags(ImageReference.parse("nginx"))[:2]
+        ('1', '1-alpine')
+    """
+
+    def __init__(
+        self,
+        credentials: Mapping[str, Credentials] | CredentialSource | None = None,
+        *,
+        registries: Mapping[str, RegistrySettings] = MappingProxyType({}),
+        ttl_s: float = 300.0,
+        max_parallel: int = 8,
+        max_entries: int = 4096,
+        clock: Clock | None = None,
+        environ: Mapping[str, str] | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        clock = clock or SystemClock()
+        environ = dict(os.environ) if environ is None else environ
+        self._source = _credential_source(credentials, environ)
+        self._settings = _settings_by_host(registries)
+        self._transport = transport or Transport()
+        self._clockwork = Clockwork(
+            now=clock.now, monotonic=clock.monotonic, wait=lambda delay_s: clock.wait(delay_s, lambda: False)
+        )
+        limits = self._transport.limits
+        self._logins: SharedCache[str, Credentials | None] = SharedCache(
+            ttl_s=limits.refusal_ttl_s, max_entries=256, monotonic=clock.monotonic
+        )
+        self._sessions: dict[str, RegistrySession] = {}
+        self._lock = threading.Lock()
+        self._max_parallel = max_parallel
+        self._images = Images(self._session, ttl_s=ttl_s, max_entries=max_entries, clockwork=self._clockwork)
+        self._listings = Listings(
+            self._session, self._images, ttl_s=ttl_s, max_entries=max_entries, clockwork=self._clockwork
+        )
+
+    # --- tags and digests
+
+    def get_available_tags(self, image: Artifact) -> tuple[str, ...]:
+        """Every tag of the repository, all or nothing, at most ``ttl_s`` seconds old.
+
+        Raises:
+            RegistryError: the registry gave no complete and plausible answer. When the tag of ``image`` is
+                not in the list although the registry serves it, the list is not believed.
+        """
+        return self._listings.tags(_image(image), (_image(image),))
+
+    def resolve(self, image: ImageReference, platform: str | None = None) -> ResolvedImage:
+        """What the reference's tag serves now, at most ``ttl_s`` seconds old; its digest without a tag.
+
+        One HEAD where no platform is given. With one, the platform's manifest is looked up too, and an
+        image that was not built for it is an error.
+
+        Raises:
+            RegistryError: the registry did not answer, or has no such tag or platform.
+        """
+        return self._images.resolve(image, platform)
+
+    def lookup_many(self, images: Iterable[Artifact]) -> Mapping[str, tuple[str, ...] | RegistryError]:
+        """The tags of many repositories by name, each asked for once, several at a time."""
+        by_name: dict[str, list[Artifact]] = {}
+        for image in images:
+            by_name.setdefault(image.name, []).append(image)
+        return self._each(by_name, lambda name: self._lookup(by_name[name]))
+
+    def resolve_many(
+        self, images: Iterable[ImageReference], platform: str | None = None
+    ) -> Mapping[str, ResolvedImage | RegistryError]:
+        """The digests of many references by their text, several at a time."""
+        by_text = {str(image): image for image in images}
+        return self._each(by_text, lambda text: self.resolve(by_text[text], platform))
+
+    def image_config(self, image: ImageReference, platform: str | None = None) -> ImageConfig:
+        """What the image says about itself: creation time, labels and platform.
+
+        Raises:
+            RegistryError: the registry did not answer, or has no such image or platform.
+        """
+        return self._images.config(image, platform)
+
+    # --- facts
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """The facts that can be had here."""
+        return frozenset({"published_at"})
+
+    def facts(self, candidate: Candidate) -> Mapping[str, object]:
+        """When the candidate's new image says it was built; nothing where that is not known."""
+        new = candidate.change.new
+        if isinstance(new, ChartReference):
+            return {}
+        try:
+            created = self.image_config(new, candidate.asset.platform).created
+        except RegistryError:
+            # By the port's contract a fact that cannot be had is unknown, and unknown is never good.
+            return {}
+        return {} if created is None else {"published_at": created}
+
+    # --- housekeeping
+
+    def rate_limits(self) -> Mapping[str, RateLimit]:
+        """What each registry that was asked last said about our allowance, by registry."""
+        with self._lock:
+            return {name: session.rate_limit for name, session in self._sessions.items()}
+
+    def forget(self) -> None:
+        """Drops every kept answer, so that the next question goes to the registry. Tokens stay."""
+        self._listings.forget()
+        self._images.forget()
+        self._logins.forget()
+
+    def close(self) -> None:
+        """Closes idle connections; the client can go on being used."""
+        self._transport.close()
+
+    def __enter__(self) -> RegistryClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"RegistryClient(registries={sorted(self._settings)})"
+
+    def _lookup(self, images: list[Artifact]) -> tuple[str, ...]:
+        references = tuple(map(_image, images))
+        return self._listings.tags(references[0], references)
+
+    def _each(self, keys: Iterable[str], ask: Callable[[str], Answer]) -> dict[str, Answer | RegistryError]:
+        ordered = list(dict.fromkeys(keys))
+        if len(ordered) < 2 or self._max_parallel == 1:
+            return {key: _answer(ask, key) for key in ordered}
+        workers = min(self._max_parallel, len(ordered))
+        with ThreadPoolExecutor(workers, thread_name_prefix="safeupdater-registry") as pool:
+            return dict(zip(ordered, pool.map(lambda key: _answer(ask, key), ordered), strict=True))
+
+    def _session(self, registry: str) -> RegistrySession:
+        registry = registry.lower()
+        with self._lock:
+            session = self._sessions.get(registry)
+            if session is None:
+                session = self._sessions[registry] = RegistrySession(
+                    registry,
+                    settings=self._settings.get(registry),
+                    transport=self._transport,
+                    credentials=lambda: self._login(registry),
+                    clockwork=self._clockwork,
+                )
+            return session
+
+    def _login(self, registry: str) -> Credentials | None:
+        return self._logins.get(registry, lambda: self._source.for_registry(registry))
+
+
+def _answer(ask: Callable[[str], Answer], key: str) -> Answer | RegistryError:
+    try:
+        return ask(key)
+    except RegistryError as error:
+        return error
+
+
+def _image(artifact: Artifact) -> ImageReference:
+    if isinstance(artifact, ImageReference):
+        return artifact
+    message = f"{artifact} is a chart: its versions are not found at an image registry"
+    raise RegistryError(message, code="not_an_image", artifact=artifact.name)
+
+
+def _credential_source(
+    given: Mapping[str, Credentials] | CredentialSource | None, environ: Mapping[str, str]
+) -> CredentialSource:
+    if given is None:
+        return default_credentials(environ)
+    if isinstance(given, Mapping):
+        return CredentialChain((ExplicitCredentials(given), default_credentials(environ)))
+    return given
+
+
+def _settings_by_host(registries: Mapping[str, RegistrySettings]) -> dict[str, RegistrySettings]:
+    settings: dict[str, RegistrySettings] = {}
+    for key, value in registries.items():
+        host = normalized_host(key)
+        if host is None:
+            raise ValueError(f"{key!a} is not a registry: expected a host such as example.org:5000")
+        settings[host] = value
+    return settings
