@@ -12,6 +12,7 @@ import attrs
 from safeupdater.domain.artifact import Artifact
 from safeupdater.domain.change import Change
 from safeupdater.domain.decision import Decision, Verdict
+from safeupdater.domain.explain import explain_plan
 
 
 def fingerprint(value: object) -> str:
@@ -98,6 +99,10 @@ class Plan:
     def approved(self) -> tuple[PlannedUpdate, ...]:
         """The updates that may be applied now."""
         return tuple(update for update in self.updates if update.is_approved)
+
+    def explain(self) -> str:
+        """The plan as a table for people, at most 80 columns wide."""
+        return explain_plan(self)
 
     @property
     def waiting(self) -> tuple[PlannedUpdate, ...]:

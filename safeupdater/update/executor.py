@@ -47,7 +47,7 @@ from safeupdater.update.admission import LocalAdmission
 from safeupdater.update.flight import LEASE_MARGIN_S, Flight
 from safeupdater.update.machine import is_ended, is_parked, next_command, replay
 from safeupdater.update.notifier import Notifier
-from safeupdater.update.result import Advance, Done, OperationResult, WakeAfter
+from safeupdater.update.result import Advance, Done, OperationResult, WakeAfter, refusal
 from safeupdater.update.states import (
     Capture,
     Held,
@@ -564,16 +564,6 @@ _ALARMS = {
     Outcome.SUPERSEDED: (Severity.WARNING, "somebody else changed the target; scan and plan again"),
     Outcome.TARGET_GONE: (Severity.WARNING, "somebody else removed the target; scan again"),
 }
-
-
-def refusal(
-    planned: PlannedUpdate, code: str, message: str, until: datetime | None = None
-) -> OperationResult:
-    """The result of an update that was not begun."""
-    return OperationResult(
-        operation_id=None, target_id=planned.target_id, outcome=Outcome.REFUSED, code=code, message=message,
-        changes=planned.changes, until=until,
-    )  # fmt: skip
 
 
 def _rests(opened: OperationPlanned, code: str, message: str) -> OperationResult:

@@ -10,6 +10,7 @@ import attrs
 from safeupdater.domain.change import Change
 from safeupdater.domain.health import Tally
 from safeupdater.domain.operation import Outcome
+from safeupdater.domain.plan import PlannedUpdate
 from safeupdater.errors import HealthCheckError, RollbackError, UpdateError
 
 
@@ -58,6 +59,16 @@ class OperationResult:
                 raise RollbackError(message, code=self.code or None, **evidence)
             case _:
                 raise UpdateError(message, code=self.code or None, **evidence)
+
+
+def refusal(
+    planned: PlannedUpdate, code: str, message: str, until: datetime | None = None
+) -> OperationResult:
+    """The result of an update that was not begun."""
+    return OperationResult(
+        operation_id=None, target_id=planned.target_id, outcome=Outcome.REFUSED, code=code, message=message,
+        changes=planned.changes, until=until,
+    )  # fmt: skip
 
 
 @attrs.frozen

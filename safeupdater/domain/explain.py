@@ -1,0 +1,86 @@
+"""A plan as a table that reads well on 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from safeupdater.domain.change import Change
+    from safeupdater.domain.plan import Option, Plan, PlannedUpdate
+
+_WIDTH = 80
+_INDENT = 17
+
+
+def explain_plan(plan: Plan) -> str:
+    """Each update with its decision, the reason and the alternatives; then what is current and unknown."""
+    blocks = [_headline(plan)]
+    blocks += ["\n".join(_update(update)) for update in plan.updates]
+    blocks += ["\n".join(_unknown(plan))] if plan.unknown else []
+    if plan.current:
+        blocks.append(
+            "\n".join(_row("current", _short(asset_id, _WIDTH - _INDENT)) for asset_id in plan.current)
+        )
+    return "\n\n".join(blocks)
+
+
+def _headline(plan: Plan) -> str:
+    rejected = len(plan.updates) - len(plan.approved) - len(plan.waiting)
+    counts = [
+        f"{len(plan.approved)} approved",
+        f"{len(plan.waiting)} waiting",
+        f"{rejected} rejected",
+        f"{len(plan.current)} current",
+        f"{len(plan.unknown)} unknown",
+    ]
+    return f"Plan {plan.hash[:12]}: {', '.join(counts)}"
+
+
+def _update(update: PlannedUpdate) -> Iterator[str]:
+    yield _row(str(update.decision.verdict), _short(update.target_id, _WIDTH - _INDENT))
+    for change in update.changes:
+        yield from _wrapped(_step(update, change))
+    for reason in update.decision.reasons:
+        if reason.verdict is update.decision.verdict:
+            yield from _wrapped(f"{reason.message} [{reason.policy or reason.code}]")
+    if update.decision.until is not None:
+        yield from _wrapped(f"until {update.decision.until:%Y-%m-%d %H:%M %Z}")
+    for option in update.alternatives:
+        yield from _wrapped(_alternative(option))
+
+
+def _step(update: PlannedUpdate, change: Change) -> str:
+    container = change.asset_id.removeprefix(update.target_id).strip("/")
+    return f"{container + ': ' if container else ''}{change} ({change.change_type})"
+
+
+def _alternative(option: Option) -> str:
+    change, decision = option.change, option.decision
+    return f"or {change.new.version_text} ({change.change_type}): {decision.verdict}, {decision.reason}"
+
+
+def _unknown(plan: Plan) -> Iterator[str]:
+    for asset in plan.unknown:
+        yield _row("unknown", _short(asset.asset_id, _WIDTH - _INDENT))
+        yield from _wrapped(f"{asset.message} [{asset.code}]")
+
+
+def _row(label: str, text: str) -> str:
+    return f"{label:<{_INDENT}}{text}"
+
+
+def _wrapped(text: str) -> list[str]:
+    indent = " " * _INDENT
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
+    )
+
+
+def _short(text: str, width: int) -> str:
+    """The text with its middle cut out where it is too long."""
+    if len(text) <= width:
+        return text
+    half = (width - 1) // 2
+    return f"{text[:half]}…{text[-(width - 1 - half) :]}"

@@ -1,0 +1,173 @@
+"""What registries offer for each asset: newer tags by step, and the same tag where its digest moved.
+
+A listing is asked for once per repository and a tag once per round, however many assets share it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+import attrs
+
+from safeupdater.analysis import SemVerAnalyzer
+from safeupdater.domain.artifact import Artifact, ChartReference, ImageReference, ResolvedImage
+from safeupdater.domain.asset import Asset
+from safeupdater.domain.change import Change, VersionChangeType
+from safeupdater.domain.plan import UnknownAsset
+from safeupdater.errors import RegistryError
+from safeupdater.protocols import AssetPolicy, TagSource
+
+_STEPS = (
+    VersionChangeType.MAJOR,
+    VersionChangeType.MINOR,
+    VersionChangeType.PATCH,
+    VersionChangeType.PRERELEASE,
+)
+_Resolved = ResolvedImage | RegistryError
+
+
+@attrs.define(eq=False)
+class Offers:
+    """What is on offer, asset by asset.
+
+    ``refusals`` holds the assets about which nothing can be said. Digests of the newest tags were asked
+    for together; those of older ones are asked for when somebody wants to see them.
+    """
+
+    tags: TagSource
+    newer: Mapping[str, Mapping[VersionChangeType, tuple[str, ...]]]
+    refusals: Mapping[str, UnknownAsset]
+    resolved: dict[tuple[str | None, str], _Resolved]
+    problems: dict[str, RegistryError] = attrs.Factory(dict)
+
+    def steps_of(self, asset: Asset) -> Iterator[Iterator[Change]]:
+        """For each step size that has newer versions: its changes, newest first, digests looked up."""
+        for change_type in _STEPS:
+            tags = self.newer[asset.id].get(change_type, ())
+            if tags:
+                yield self._changes(asset, change_type, tags)
+
+    def _changes(self, asset: Asset, change_type: VersionChangeType, tags: Iterable[str]) -> Iterator[Change]:
+        current = self.running(asset)
+        for tag in tags:
+            new = self._resolved(asset, tag)
+            if new is not None:
+                yield Change(asset_id=asset.id, current=current, new=new, change_type=change_type)
+
+    def _resolved(self, asset: Asset, tag: str) -> Artifact | None:
+        """The artifact at a tag, pinned to its digest; None where the registry does not give it."""
+        if isinstance(asset.image, ChartReference):
+            return attrs.evolve(asset.image, version=tag, digest=None)
+        found = self._ask(asset, asset.image.with_tag(tag))
+        if isinstance(found, RegistryError):
+            self.problems[asset.id] = found
+            return None
+        return found.reference
+
+    def _ask(self, asset: Asset, reference: ImageReference) -> _Resolved:
+        key = (asset.platform, str(reference))
+        if key not in self.resolved:
+            try:
+                self.resolved[key] = self.tags.resolve(reference, asset.platform)
+            except RegistryError as error:
+                self.resolved[key] = error
+        return self.resolved[key]
+
+    def running(self, asset: Asset) -> Artifact:
+        """The artifact that runs, with a digest by which its bits are known."""
+        if isinstance(asset.image, ChartReference):
+            return asset.image
+        return asset.image.with_digest(min(asset.digests, default=asset.image.digest))
+
+    def moved_digest(self, asset: Asset) -> Change | None:
+        """The change to the bits that the same tag serves now; None where they are the ones that run."""
+        image = asset.image
+        if isinstance(image, ChartReference) or image.tag is None or not asset.digests:
+            return None
+        found = self._ask(asset, image.with_tag(image.tag))
+        if isinstance(found, RegistryError):
+            self.problems[asset.id] = found
+            return None
+        if not found.digests or found.digests & asset.digests:
+            return None
+        return Change(
+            asset_id=asset.id,
+            current=self.running(asset),
+            new=found.reference,
+            change_type=VersionChangeType.DIGEST,
+        )
+
+    def problem_of(self, asset: Asset) -> UnknownAsset | None:
+        """Why nothing may be concluded from there being no option; None where it is simply current."""
+        problem = self.problems.get(asset.id)
+        return _unknown(asset, problem.code, problem.message) if problem is not None else None
+
+
+def gather_offers(
+    subjects: Iterable[tuple[Asset, AssetPolicy]], tags: TagSource, analyzer: SemVerAnalyzer
+) -> Offers:
+    """Asks the registries, in as few questions as will do."""
+    wanted = [(asset, policy, _not_comparable(asset, policy)) for asset, policy in subjects]
+    refusals = {asset.id: refusal for asset, _, refusal in wanted if refusal is not None}
+    asked = [(asset, policy) for asset, policy, refusal in wanted if refusal is None]
+    listings = tags.lookup_many({asset.image.name: asset.image for asset, _ in asked}.values())
+    newer: dict[str, Mapping[VersionChangeType, tuple[str, ...]]] = {}
+    for asset, policy in asked:
+        listing = listings.get(asset.image.name)
+        if listing is None:
+            refusals[asset.id] = _unknown(asset, "registry_error", "the registry gave no answer")
+        elif isinstance(listing, RegistryError):
+            refusals[asset.id] = _unknown(asset, listing.code, listing.message)
+        else:
+            newer[asset.id] = _newer(asset, policy, listing, analyzer)
+    offered = [asset for asset, _ in asked if asset.id in newer]
+    return Offers(tags, newer, refusals, _resolve_together(offered, newer, tags))
+
+
+def _not_comparable(asset: Asset, policy: AssetPolicy) -> UnknownAsset | None:
+    if not policy.enabled:
+        return _unknown(asset, "disabled", "the policy does not look after it (enabled: false)")
+    if isinstance(asset.image, ImageReference) and asset.image.tag is None:
+        return _unknown(asset, "pinned_by_digest", "it is pinned to a digest and names no tag to follow")
+    return None
+
+
+def _newer(
+    asset: Asset, policy: AssetPolicy, listing: Iterable[str], analyzer: SemVerAnalyzer
+) -> Mapping[VersionChangeType, tuple[str, ...]]:
+    found = analyzer.find_updates(
+        asset.image.version_text,
+        listing,
+        constraint=policy.constraint,
+        allow_prerelease=policy.allow_prerelease,
+        family="loose" if policy.family == "loose" else "strict",
+        max_major_step=policy.max_major_step,
+    )
+    return found.by_type
+
+
+def _resolve_together(
+    assets: Iterable[Asset],
+    newer: Mapping[str, Mapping[VersionChangeType, tuple[str, ...]]],
+    tags: TagSource,
+) -> dict[tuple[str | None, str], _Resolved]:
+    """The digests of the newest tag of each step and of the running tags, one batch per platform."""
+    wanted: defaultdict[str | None, dict[str, ImageReference]] = defaultdict(dict)
+    for asset in assets:
+        image = asset.image
+        if isinstance(image, ChartReference) or image.tag is None:
+            continue
+        newest = [listed[0] for listed in newer[asset.id].values() if listed]
+        for tag in (*newest, image.tag) if asset.digests else newest:
+            reference = image.with_tag(tag)
+            wanted[asset.platform][str(reference)] = reference
+    return {
+        (platform, text): found
+        for platform, references in wanted.items()
+        for text, found in tags.resolve_many(references.values(), platform).items()
+    }
+
+
+def _unknown(asset: Asset, code: str, message: str) -> UnknownAsset:
+    return UnknownAsset(asset_id=asset.id, code=code, message=message)
