@@ -14,6 +14,7 @@ from pathlib import Path
 
 from safeupdater import errors
 from safeupdater.domain.asset import STATUS_TRANSITIONS, AssetStatus
+from safeupdater.gates import matrix
 
 DOCS = Path(__file__).parent
 CORE = frozenset({"update", "gates", "health", "analysis", "protocols", "domain", "errors"})
@@ -88,6 +89,7 @@ def layer_box(name: str, x: float, y: float, width: float, height: float) -> str
 REGIONS: dict[str, Callable[[], str]] = {
     "errors": error_table,
     "asset-states": asset_states,
+    "decision-matrix": matrix.render,
 }
 
 FILES: dict[str, Callable[[], str]] = {

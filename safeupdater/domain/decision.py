@@ -37,7 +37,7 @@ class Verdict(enum.Enum):
 _STRICTNESS = {verdict: rank for rank, verdict in enumerate(Verdict)}
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class Reason:
     """Why: a stable code, a sentence for people, and, where time decides, until when.
 
@@ -53,7 +53,7 @@ class Reason:
     until: datetime | None = None
     fatal: bool = False
 
-    @property
+    @functools.cached_property
     def rank(self) -> tuple[bool, int, str, str, str, str, str]:
         """The canonical order of reasons: strictest first, then by name."""
         until = self.until.isoformat() if self.until else ""

@@ -2,20 +2,35 @@
 
 from safeupdater.gates.age import MinimumAge
 from safeupdater.gates.combinators import AllOf, AnyOf, Composable, all_of, any_of, evaluate, gate
+from safeupdater.gates.constraint import Constraint, SkippedVersions
+from safeupdater.gates.diffgate import DiffGate
+from safeupdater.gates.hard import NeverDown, NotQuarantined, Parsable, SameFamily, SchemeSanity
 from safeupdater.gates.ownership import Labels, Ownership
 from safeupdater.gates.patterns import Sources, TagPatterns
+from safeupdater.gates.semver import SemverGate
+from safeupdater.gates.stateful import StatefulGuard
 from safeupdater.gates.window import Freeze, FreezePeriod, UpdateWindow, Window
 
 __all__ = [
     "AllOf",
     "AnyOf",
     "Composable",
+    "Constraint",
+    "DiffGate",
     "Freeze",
     "FreezePeriod",
     "Labels",
     "MinimumAge",
+    "NeverDown",
+    "NotQuarantined",
     "Ownership",
+    "Parsable",
+    "SameFamily",
+    "SchemeSanity",
+    "SemverGate",
+    "SkippedVersions",
     "Sources",
+    "StatefulGuard",
     "TagPatterns",
     "UpdateWindow",
     "Window",

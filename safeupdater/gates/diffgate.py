@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TypeGuard
+from functools import lru_cache
 
 import attrs
+from typing_extensions import TypeIs
 
 from safeupdater.analysis import SemVerAnalyzer
 from safeupdater.domain.artifact import Artifact, ChartReference, ImageReference, is_tag
@@ -24,7 +25,7 @@ from safeupdater.gates.hard import (
     not_an_upgrade,
     unparsable,
 )
-from safeupdater.gates.reasons import says
+from safeupdater.gates.reasons import says, shown
 from safeupdater.protocols import AssetPolicy, Gate, PolicySource
 
 _NOT_UPGRADES = (VersionChangeType.NO_CHANGE, VersionChangeType.UNKNOWN)
@@ -48,8 +49,8 @@ class DiffGate(Composable):
     def __init__(
         self, policy_or_gate: PolicySource | GateLike, *, analyzer: SemVerAnalyzer | None = None
     ) -> None:
-        policy = policy_or_gate if _is_policy(policy_or_gate) else _OneGate(policy_or_gate)
-        self.__attrs_init__(policy, analyzer or SemVerAnalyzer())  # type: ignore[attr-defined]
+        policy = policy_or_gate if _is_policy(policy_or_gate) else _OneGate(gate(policy_or_gate))
+        self.__attrs_init__(policy, analyzer or SemVerAnalyzer())
 
     @property
     def needs(self) -> frozenset[str]:
@@ -74,11 +75,10 @@ class DiffGate(Composable):
         A text is a tag or ``tag@sha256:…``; the same tag with another digest is a digest change. Without
         ``now`` gates that look at the time defer.
         """
-        old, offered = _artifact(current), _artifact(new)
-        if old is None or offered is None:
-            return invalid_version(self.name, current if old is None else new)
-        asset = Asset(id=_ID, name="unnamed", asset_type=AssetType.CONTAINER, image=old)
-        change = Change(asset_id=_ID, current=old, new=offered, change_type=VersionChangeType.UNKNOWN)
+        for text in (current, new):
+            if not isinstance(text, str) or _artifact(text) is None:
+                return invalid_version(self.name, str(text))
+        asset, change = _placeholder(current, new)
         return self._decide(Candidate(asset=asset, change=change, now=now), self._policy.defaults())
 
     def _decide(self, candidate: Candidate, policy: AssetPolicy) -> Decision:
@@ -105,10 +105,9 @@ class DiffGate(Composable):
             return not_an_upgrade(self.name, change).reasons
         reasons: tuple[Reason, ...] = ()
         if change.change_type is not VersionChangeType.DIGEST:
-            family = SameFamily(policy.family, analyzer=self.analyzer)(candidate)
-            scheme = SchemeSanity(policy.max_major_step, analyzer=self.analyzer)(candidate)
-            reasons += () if family.safe else family.reasons
-            reasons += () if scheme.safe else scheme.reasons
+            for sane in _sanity(policy.family, policy.max_major_step, self.analyzer):
+                decision = sane(candidate)
+                reasons += () if decision.safe else decision.reasons
         if not policy.enabled:
             reasons += says(self.name, Verdict.REJECT, "disabled_by_policy", "The policy is off").reasons
         return reasons
@@ -119,20 +118,30 @@ class DiffGate(Composable):
         return all_of(_QUARANTINE, policy.gate)(candidate)
 
 
+@lru_cache(maxsize=64)
+def _sanity(family: str, max_major_step: int, analyzer: SemVerAnalyzer) -> tuple[SameFamily, SchemeSanity]:
+    return SameFamily(family, analyzer=analyzer), SchemeSanity(max_major_step, analyzer=analyzer)
+
+
 @attrs.frozen
 class _OneGate:
     """The policy that one gate is."""
 
-    gate: Gate = attrs.field(converter=gate)
+    gate: Gate
+    policy: AssetPolicy = attrs.field(init=False)
 
-    def for_asset(self, asset: Asset) -> AssetPolicy:
-        return self.defaults()
-
-    def defaults(self) -> AssetPolicy:
+    @policy.default
+    def _policy_of_gate(self) -> AssetPolicy:
         return AssetPolicy(gate=self.gate, fingerprint="")
 
+    def for_asset(self, asset: Asset) -> AssetPolicy:
+        return self.policy
 
-def _is_policy(value: object) -> TypeGuard[PolicySource]:
+    def defaults(self) -> AssetPolicy:
+        return self.policy
+
+
+def _is_policy(value: PolicySource | GateLike) -> TypeIs[PolicySource]:
     return hasattr(value, "for_asset") and hasattr(value, "defaults")
 
 
@@ -142,6 +151,7 @@ _ID = "memory://local/unnamed"
 _REGISTRY, _REPOSITORY = "placeholder.invalid", "unnamed"
 
 
+@lru_cache(maxsize=1024)
 def _artifact(text: str) -> Artifact | None:
     """The placeholder artifact of a version text; None where it is neither a tag nor a chart version."""
     version, at, digest = text.partition("@")
@@ -154,3 +164,13 @@ def _artifact(text: str) -> Artifact | None:
         return ChartReference(name=_REPOSITORY, version=version, digest=digest if at else None)
     except InvalidReference:
         return None
+
+
+@lru_cache(maxsize=1024)
+def _placeholder(current: str, new: str) -> tuple[Asset, Change]:
+    old, offered = _artifact(current), _artifact(new)
+    if old is None or offered is None:
+        raise InvalidVersion(f"{shown(current)} or {shown(new)} is no version text")
+    asset = Asset(id=_ID, name="unnamed", asset_type=AssetType.CONTAINER, image=old)
+    # DiffGate finds the change type out itself.
+    return asset, Change(asset_id=_ID, current=old, new=offered, change_type=VersionChangeType.UNKNOWN)

@@ -10,11 +10,12 @@ from typing import ClassVar
 import attrs
 
 from safeupdater.analysis import SemVerAnalyzer
+from safeupdater.analysis.schemes import TagKind, family_difference, read_tag
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.candidate import Candidate
 from safeupdater.domain.change import Change, VersionChangeType
 from safeupdater.domain.decision import Decision, Verdict
-from safeupdater.errors import InvalidVersion
+from safeupdater.errors import ConfigurationError, InvalidVersion
 from safeupdater.gates.combinators import Composable
 from safeupdater.gates.reasons import says, shown
 
@@ -110,24 +111,41 @@ class NeverDown(_TwoVersions):
         return not_an_upgrade(self.name, candidate.change) if down else _UPGRADE
 
 
+def _check_family(instance: object, attribute: object, value: str) -> None:
+    if value not in ("strict", "loose"):
+        raise ConfigurationError(f"family: expected strict or loose, got {value!a}")
+
+
 @attrs.frozen
 class SameFamily(_TwoVersions):
-    """Rejects a tag of another family: other prefix, other count of numbers, other variant suffix.
+    """Rejects a tag of another family, as choosing among tags does.
 
-    ``family="any"`` lets every family pass.
+    Under ``strict`` prefix, count of numbers and variant suffix must be the same, under ``loose`` only
+    the variant and the words of the prefix.
     """
 
-    family: str = "strict"
+    family: str = attrs.field(default="strict", validator=_check_family)
     name: str = attrs.field(default="same_family", kw_only=True)
 
     def __call__(self, candidate: Candidate) -> Decision:
-        """Reject with ``other_family``, or approve."""
+        """Reject with ``other_prefix``, ``other_precision``, ``other_variant`` …, or approve."""
         change = candidate.change
         current, new = change.current.version_text, change.new.version_text
-        if current == new or self.family == "any" or self.analyzer.same_family(current, new):
+        is_same = self.analyzer.same_family(current, new)
+        code = None if is_same else _difference(current, new, self.family)
+        if code is None:
             return _SAME_FAMILY
         message = f"{shown(new)} is not of the tag family of {shown(current)}"
-        return says(self.name, Verdict.REJECT, "other_family", message)
+        return says(self.name, Verdict.REJECT, code, message)
+
+
+def _difference(current: str, new: str, rule: str) -> str | None:
+    ours, theirs = read_tag(current), read_tag(new)
+    if isinstance(ours, TagKind) or isinstance(theirs, TagKind):
+        return "other_family"  # a tag that says no version is only of a family with itself
+    if rule == "loose":
+        return family_difference(ours, theirs, "loose")
+    return family_difference(ours, theirs) or "other_family"
 
 
 @attrs.frozen
@@ -144,7 +162,7 @@ class SchemeSanity(_TwoVersions):
         """Reject with ``scheme_change``, or approve."""
         change = candidate.change
         current, new = change.current.version_text, change.new.version_text
-        if current == new or not self.analyzer.is_scheme_change(current, new, self.max_major_step):
+        if not self.analyzer.is_scheme_change(current, new, self.max_major_step):
             return _SAME_SCHEME
         message = f"{shown(new)} is numbered by another scheme than {shown(current)}"
         return says(self.name, Verdict.REJECT, "scheme_change", message)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import cached_property
 from typing import ClassVar
 
 import attrs
@@ -40,8 +41,8 @@ _SENTENCES = {
 _NAMES = {VersionChangeType.PRERELEASE: "Pre-release"}
 
 
-def _one_of(*choices: str) -> object:
-    def check(instance: object, attribute: attrs.Attribute[str], value: object) -> None:
+def _one_of(*choices: str) -> Callable[[object, attrs.Attribute[str], str], None]:
+    def check(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
         if value in choices:
             return
         near = difflib.get_close_matches(str(value)[:40], choices, n=1)
@@ -70,17 +71,15 @@ class SemverGate(Composable):
     digest: str = attrs.field(default="review", validator=_ACTION)
     zero_major: str = attrs.field(default="strict", validator=_one_of("strict", "literal"))
     name: str = attrs.field(default="semver", kw_only=True)
-    _decisions: dict[VersionChangeType, Decision] = attrs.field(init=False, repr=False, eq=False)
-    _breaking_minor: Decision = attrs.field(init=False, repr=False, eq=False)
 
     needs: ClassVar[frozenset[str]] = frozenset()
 
-    @_decisions.default
-    def _one_decision_each(self) -> dict[VersionChangeType, Decision]:
+    @cached_property
+    def _decisions(self) -> dict[VersionChangeType, Decision]:
         return {kind: self._rule(kind, kind) for kind in UPGRADES}
 
-    @_breaking_minor.default
-    def _stricter_of_minor_and_major(self) -> Decision:
+    @cached_property
+    def _breaking_minor(self) -> Decision:
         rules = (VersionChangeType.MINOR, VersionChangeType.MAJOR)
         strictest = max(rules, key=lambda rule: ACTIONS[self.action(rule)])
         return self._rule(VersionChangeType.MINOR, strictest, " of a 0.x version, which may break,")
@@ -107,14 +106,9 @@ class SemverGate(Composable):
             text = unparsable(change, _ANALYZER)
             return invalid_version(self.name, text) if text else not_an_upgrade(self.name, change)
         if change.change_type is VersionChangeType.MINOR and self.zero_major == "strict":
-            current = _ANALYZER.parse_version(change.current.version_text)
-            # What cannot be read might be 0.x.
-            return self._breaking_minor if current is None or current.major == 0 else decision
+            is_breaking = _ANALYZER.is_breaking_change(change.current.version_text, change.new.version_text)
+            return self._breaking_minor if is_breaking else decision
         return decision
-
-    def decisions(self) -> Iterator[tuple[VersionChangeType, Decision]]:
-        """The gate's row of the decision matrix: each upgrade with its decision, mildest step first."""
-        yield from self._decisions.items()
 
 
 _ANALYZER = SemVerAnalyzer()

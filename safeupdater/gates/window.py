@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
@@ -152,7 +153,7 @@ class FreezePeriod:
         return min(end for end in ends if end > since and self.covers(end - _SECOND) and not self.covers(end))
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class UpdateWindow(Composable):
     """Defers outside every window and inside every freeze, with the next opening as ``until``.
 
@@ -166,7 +167,12 @@ class UpdateWindow(Composable):
     needs: ClassVar[frozenset[str]] = frozenset()
 
     def is_open(self, now: datetime) -> bool:
-        """Whether updates may happen at an instant (aware)."""
+        """Whether updates may happen at an instant (aware).
+
+        Raises:
+            ValueError: ``now`` is naive, so that it names no instant.
+        """
+        _require_aware(now)
         if any(freeze.covers(now) for freeze in self.freezes):
             return False
         return not self.windows or any(window.is_open(now) for window in self.windows)
@@ -176,7 +182,11 @@ class UpdateWindow(Composable):
 
         Exact across clock changes. The search looks two weeks past ``now`` and past the end of each
         freeze, which is enough for any weekly window.
+
+        Raises:
+            ValueError: ``now`` is naive, so that it names no instant.
         """
+        _require_aware(now)
         since = now.astimezone(UTC)
         try:
             # Each round leaves a freeze behind; twice that, as a clock change may bring its last day back.
@@ -203,9 +213,9 @@ class UpdateWindow(Composable):
             return no_time(self.name)
         if self.is_open(now):
             return says(self.name, Verdict.APPROVE, "window_open", "The update window is open")
-        return Decision.because(self._closed(now))
+        return _closed(self, now)
 
-    def _closed(self, now: datetime) -> Reason:
+    def _reason(self, now: datetime) -> Reason:
         freeze = next((freeze for freeze in self.freezes if freeze.covers(now)), None)
         code, message = "outside_window", "It is outside the update window"
         if freeze is not None:
@@ -214,6 +224,18 @@ class UpdateWindow(Composable):
         return Reason(
             code=code, message=message, verdict=Verdict.DEFER, gate=self.name, until=self.next_open(now)
         )
+
+
+def _require_aware(now: datetime) -> None:
+    # astimezone would take a naive time for one of this machine's own zone.
+    if not is_usable(now):
+        raise ValueError(f"{now} names no instant: expected a time with a zone")
+
+
+@lru_cache(maxsize=256)
+def _closed(window: UpdateWindow, now: datetime) -> Decision:
+    # One plan asks for a whole fleet at one time, and looking for the next opening is the dear part.
+    return Decision.because(window._reason(now))
 
 
 @attrs.frozen
