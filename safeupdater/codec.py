@@ -152,7 +152,8 @@ def _exactly(expected: str, *types: type) -> Callable[[Any, Any], Any]:
     return structure
 
 
-def _time_text(value: datetime) -> str:
+def time_text(value: datetime) -> str:
+    """An instant as RFC 3339 in UTC, to the microsecond."""
     if value.tzinfo is None:
         raise _not_storable("a time has no time zone")
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
@@ -270,7 +271,7 @@ def _converter(*, explain: bool) -> Converter:
         converter.register_structure_hook(type_, _exactly(expected, type_))
     converter.register_structure_hook(float, _exactly("a number", float, int))
     converter.register_structure_hook(datetime, _time)
-    converter.register_unstructure_hook(datetime, _time_text)
+    converter.register_unstructure_hook(datetime, time_text)
     converter.register_structure_hook(ImageReference, _image)
     converter.register_unstructure_hook(ImageReference, _image_form)
     converter.register_structure_hook(ChartReference, _chart)

@@ -1,9 +1,14 @@
-"""Where state is kept: in memory, in a directory of JSON files, or in an SQL database."""
+"""Where state is kept: in memory, in a directory of JSON files, or in an SQL database.
+
+``SqlStore`` needs the extra ``sql`` and is imported from ``safeupdater.stores.sql``; ``open_store`` does it
+where a URL asks for it.
+"""
 
 from __future__ import annotations
 
 from safeupdater.stores.holder import holder_identity, is_provably_dead
 from safeupdater.stores.jsonfile import JsonFileStore
 from safeupdater.stores.memory import MemoryStore
+from safeupdater.stores.open import open_store
 
-__all__ = ["JsonFileStore", "MemoryStore", "holder_identity", "is_provably_dead"]
+__all__ = ["JsonFileStore", "MemoryStore", "holder_identity", "is_provably_dead", "open_store"]

@@ -14,10 +14,9 @@ from typing import Any
 import attrs
 import msgspec
 
-from safeupdater.codec import dumps, encode, loads
+from safeupdater.codec import dumps, encode, loads, time_text
 from safeupdater.domain.asset import Asset
 from safeupdater.errors import CorruptState
-from safeupdater.stores.jsonrecords import time_text
 
 VERSION = "1.0"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from safeupdater.codec import decode, decode_event, encode, encode_event
+from safeupdater.codec import decode, decode_event, encode, encode_event, time_text
 from safeupdater.domain.operation import JournalEntry
 from safeupdater.errors import CorruptState
 from safeupdater.stores.book import Book
@@ -93,11 +93,6 @@ def append_records(journal: Sequence[JournalEntry]) -> Iterator[dict[str, Any]]:
     """A whole journal, in no more records than the appends that made it."""
     for _, run in groupby(journal, key=lambda entry: (entry.operation_id, entry.at, entry.epoch)):
         yield append_record(list(run))
-
-
-def time_text(value: datetime) -> str:
-    """An instant as RFC 3339 in UTC."""
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def apply_record(book: Book, record: dict[str, Any], in_file: Callable[[str, str], object]) -> None:

@@ -1,0 +1,310 @@
+"""Connections of an SQL store: one way to read, one way to write, and what their failures mean.
+
+Writers take turns: SQLite by ``BEGIN IMMEDIATE``, PostgreSQL by an advisory lock that the transaction holds
+until it is committed. So journal positions are given in commit order, and a check made inside a write
+transaction still holds when it commits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+
+from safeupdater.errors import (
+    ConfigurationError,
+    CorruptState,
+    MissingExtraError,
+    SafeUpdaterError,
+    StoreError,
+    VersionConflict,
+)
+from safeupdater.stores.sqlschema import describe, is_current, migrate
+
+Result = TypeVar("Result")
+
+# "safeupdr" as a number: the key of the lock that writers to one PostgreSQL database take in turn.
+_WRITERS = 0x7361666575706472
+_LOCK_TIMEOUT_S = 10
+_POSTGRES_BEGIN = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED",
+    "SELECT set_config('lock_timeout', '10s', true), set_config('statement_timeout', '30s', true),"
+    " set_config('idle_in_transaction_session_timeout', '30s', true),"
+    " set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
+    " WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)",
+    f"SELECT pg_advisory_xact_lock({_WRITERS})",
+)
+_SQLITE_BEGIN = ("BEGIN IMMEDIATE",)
+_SQLITE_SETTINGS = (
+    ("PRAGMA busy_timeout=10000", 10_000),
+    ("PRAGMA journal_mode=WAL", "wal"),
+    ("PRAGMA synchronous=FULL", None),
+    ("PRAGMA synchronous", 2),
+)
+
+
+def make_engine(url: str) -> Engine:
+    """The engine of a URL such as ``sqlite:///PATH`` or ``postgresql://user@host/database``.
+
+    Raises:
+        ConfigurationError: it is no such URL.
+        MissingExtraError: the database's driver is not installed.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError(
+            "the store's URL cannot be read: expected sqlite:///PATH or postgresql://…"
+        ) from None
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ConfigurationError(
+            f"a store in {parsed.get_backend_name()} is not supported: use sqlite or postgresql"
+        )
+    if parsed.get_backend_name() == "sqlite":
+        _prepare_file(parsed.database)
+    options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "hide_parameters": True}
+    if parsed.get_backend_name() == "postgresql":
+        options["connect_args"] = {"connect_timeout": _LOCK_TIMEOUT_S}
+    try:
+        return create_engine(parsed, **options)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{error.name or 'a database driver'} is not installed: pip install 'safeupdater[sql]'"
+        ) from error
+
+
+def _prepare_file(database: str | None) -> None:
+    if not database or database == ":memory:" or database.startswith("file:"):
+        raise ConfigurationError("an SQLite store needs a file: sqlite:///PATH; for none, use memory:")
+    path = Path(database)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Made here so that only its owner can read it; SQLite gives its companions the same mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except PermissionError:
+        return  # it may be readable all the same: SQLite says what it cannot do
+    except OSError as error:
+        raise StoreError(f"{path} cannot be opened: {error.strerror}", code="io_error") from error
+
+
+class Session:
+    """Reads and writes of one store on one engine. Thread-safe; a forked child gets its own connections."""
+
+    def __init__(self, engine: Engine, *, owned: bool) -> None:
+        self._engine = engine if owned else engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._owned = owned
+        self._pid = os.getpid()
+        self._is_closed = False
+        self.name = describe(engine)
+        self.is_shared = engine.dialect.name != "sqlite"
+        self._begin = _POSTGRES_BEGIN if self.is_shared else _SQLITE_BEGIN
+
+    def prepare(self) -> None:
+        """Makes the tables, or brings them up to date."""
+        if not self.read(is_current):
+            self.write(migrate)
+
+    def read(self, query: Callable[[Connection], Result]) -> Result:
+        """What a query gives; asked again once where an idle connection turned out to be dead."""
+        try:
+            return self._read(query)
+        except StoreError as error:
+            if error.code != "store_unavailable":
+                raise
+        return self._read(query)
+
+    def write(self, change: Callable[[Connection], Result]) -> Result:
+        """What a change gives, once it is durable. Nothing of it remains where it raises.
+
+        Raises:
+            StoreError: with the code ``commit_unknown``, the change may be durable all the same.
+        """
+        with self._connection() as connection:
+            self._begin_writing(connection)
+            try:
+                with self._translating():
+                    result = change(connection)
+            except BaseException:
+                self._roll_back(connection)
+                raise
+            self._commit(connection)
+            return result
+
+    def close(self) -> None:
+        """Gives back the connections, where the engine is ours."""
+        self._is_closed = True
+        if self._owned:
+            self._engine.dispose(close=os.getpid() == self._pid)
+
+    # inside
+
+    def _read(self, query: Callable[[Connection], Result]) -> Result:
+        with self._connection() as connection, self._translating():
+            return query(connection)
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        if self._is_closed:
+            raise StoreError(f"the store {self.name} is closed", code="store_closed")
+        if os.getpid() != self._pid:
+            # The parent's connections must not be used, nor closed, from here.
+            self._engine.dispose(close=False)
+            self._pid = os.getpid()
+        with self._translating():
+            connection = self._engine.connect()
+        try:
+            with self._translating():
+                self._set_up(connection)
+            yield connection
+        finally:
+            with contextlib.suppress(SQLAlchemyError):
+                connection.close()
+
+    def _set_up(self, connection: Connection) -> None:
+        info = connection.connection.info
+        if self.is_shared or "safeupdater" in info:
+            return
+        for statement, wanted in _SQLITE_SETTINGS:
+            found = connection.exec_driver_sql(statement)
+            answer = found.scalar() if found.returns_rows else None
+            if wanted is not None and answer != wanted:
+                raise StoreError(f"{self.name}: {statement} gave {answer!a}: changes would not be durable")
+        info["safeupdater"] = True
+
+    def _begin_writing(self, connection: Connection) -> None:
+        try:
+            self._run_begin(connection)
+        except StoreError as error:
+            if error.code != "store_unavailable":
+                raise
+            # Nothing was asked for yet: an idle connection that died is replaced by a new one.
+            with self._translating():
+                connection.invalidate()
+                self._set_up(connection)
+            self._run_begin(connection)
+
+    def _run_begin(self, connection: Connection) -> None:
+        try:
+            with self._translating():
+                for statement in self._begin:
+                    connection.exec_driver_sql(statement)
+        except BaseException:
+            self._roll_back(connection)
+            raise
+
+    def _commit(self, connection: Connection) -> None:
+        try:
+            with self._translating():
+                connection.exec_driver_sql("COMMIT")
+        except StoreError as error:
+            self._roll_back(connection)
+            if error.code in ("store_unavailable", "io_error"):
+                raise StoreError(
+                    f"{self.name}: the connection was lost while a change was being committed: "
+                    "it may be durable or not; read it again, or make the same change again",
+                    code="commit_unknown",
+                    transient=True,
+                ) from error
+            raise
+        except BaseException:
+            self._roll_back(connection)
+            raise
+
+    def _roll_back(self, connection: Connection) -> None:
+        try:
+            if not connection.invalidated:
+                connection.exec_driver_sql("ROLLBACK")
+        except SQLAlchemyError:
+            # Not even that: the connection is no good, and the server rolls back what it leaves.
+            with contextlib.suppress(SQLAlchemyError):
+                connection.invalidate()
+
+    @contextlib.contextmanager
+    def _translating(self) -> Iterator[None]:
+        try:
+            yield
+        except SafeUpdaterError:
+            raise
+        except DBAPIError as error:
+            # The wrapper's text may show the values of a statement: only the driver's own error is kept.
+            raise translate(error, self.name) from error.orig
+        except SQLAlchemyError as error:
+            raise StoreError(f"{self.name}: {type(error).__name__}", transient=True) from None
+
+
+def translate(error: DBAPIError, name: str) -> StoreError:
+    """What a database's error means for the caller; its text shows no value and no password."""
+    state = getattr(error.orig, "sqlstate", None)
+    code = getattr(error.orig, "sqlite_errorname", None)
+    if isinstance(error, IntegrityError):
+        return VersionConflict(f"{name}: somebody else wrote first; reload and decide again")
+    if code is not None:
+        return _sqlite_error(code, name)
+    if state is None or error.connection_invalidated:
+        return StoreError(
+            f"{name}: the database does not answer ({type(error.orig).__name__})",
+            code="store_unavailable",
+            transient=True,
+        )
+    return _postgres_error(state, name)
+
+
+_SQLITE: tuple[tuple[str, type[StoreError], str, bool, str], ...] = (
+    ("SQLITE_BUSY", StoreError, "store_busy", True, "other processes keep it busy; try again"),
+    ("SQLITE_LOCKED", StoreError, "store_busy", True, "other connections keep it busy; try again"),
+    (
+        "SQLITE_FULL",
+        StoreError,
+        "disk_full",
+        True,
+        "the disk is full; nothing was lost: free space, try again",
+    ),
+    ("SQLITE_READONLY", StoreError, "read_only", False, "writing is not allowed there; nothing was changed"),
+    ("SQLITE_CANTOPEN", StoreError, "io_error", False, "it cannot be opened: check the path and its rights"),
+    ("SQLITE_PERM", StoreError, "read_only", False, "access is not allowed"),
+    (
+        "SQLITE_NOTADB",
+        CorruptState,
+        "foreign_state",
+        False,
+        "it is not an SQLite database; nothing was changed",
+    ),
+    ("SQLITE_CORRUPT", CorruptState, "corrupt_state", False, "it is damaged: restore it from a backup"),
+    ("SQLITE_IOERR", StoreError, "io_error", False, "the disk failed"),
+)
+
+_POSTGRES: tuple[tuple[str, str, bool, str], ...] = (
+    ("08", "store_unavailable", True, "the connection was lost"),
+    ("57P", "store_unavailable", True, "the server is shutting down or starting"),
+    ("53100", "disk_full", True, "the server's disk is full; nothing was lost"),
+    ("53", "store_busy", True, "the server has no resources left; try again"),
+    ("55P03", "store_busy", True, "other processes keep it busy; try again"),
+    ("57014", "store_busy", True, "the statement took too long; try again"),
+    ("25P0", "store_unavailable", True, "the transaction took too long"),
+    ("25006", "read_only", False, "the server takes no changes (a standby?)"),
+    ("40", "store_busy", True, "the transaction was chosen to give way; try again"),
+    ("28", "store_refused", False, "the server refuses this login"),
+    ("3D", "store_refused", False, "there is no such database"),
+    ("42501", "store_refused", False, "the login may not do that"),
+)
+
+
+def _sqlite_error(code: str, name: str) -> StoreError:
+    for prefix, kind, ours, transient, meaning in _SQLITE:
+        if code.startswith(prefix):
+            return kind(f"{name}: {meaning}", code=ours, transient=transient)
+    return StoreError(f"{name}: the database reported {code}")
+
+
+def _postgres_error(state: str, name: str) -> StoreError:
+    for prefix, ours, transient, meaning in _POSTGRES:
+        if state.startswith(prefix):
+            return StoreError(f"{name}: {meaning} ({state})", code=ours, transient=transient)
+    return StoreError(f"{name}: the database reported {state}")
