@@ -1,0 +1,96 @@
+"""Health checks that others wrote: found by name, run at arm's length."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from importlib import metadata
+
+import attrs
+
+from safeupdater.domain.health import Sample, SampleStatus
+from safeupdater.errors import PluginError
+from safeupdater.probes.measure import call_with_deadline
+from safeupdater.protocols import HealthCheck, ProbeTarget
+
+GROUP = "safeupdater.health_checks"
+
+Maker = Callable[..., HealthCheck]
+
+
+def find(name: str) -> Maker | None:
+    """What an installed package offers under a name; None where nobody does. Nothing else is loaded.
+
+    Raises:
+        PluginError: two packages claim the name, or it cannot be loaded.
+    """
+    claims = {(entry.dist.name if entry.dist else "", entry.value): entry for entry in _entries(name)}
+    if len(claims) > 1:
+        who = " and ".join(sorted(f"{package} ({value})" for package, value in claims))
+        raise PluginError(f"the health check {name!r} is claimed by {who}; uninstall one of them")
+    for (package, value), entry in claims.items():
+        try:
+            made: Maker = entry.load()
+        except Exception as error:
+            raise PluginError(
+                f"the health check {name!r} of {package} ({value}) cannot be loaded: {type(error).__name__}"
+            ) from error
+        return made
+    return None
+
+
+def names() -> tuple[str, ...]:
+    """The names on offer, without loading any."""
+    return tuple(sorted({entry.name for entry in metadata.entry_points(group=GROUP)}))
+
+
+def _entries(name: str) -> metadata.EntryPoints:
+    return metadata.entry_points(group=GROUP, name=name)
+
+
+@attrs.define(eq=False)
+class GuardedCheck:
+    """A foreign check on a thread of its own, with a deadline, its answer examined.
+
+    What hangs, raises or returns anything but a sample gives ``void``: it measured nothing. While an
+    abandoned call still hangs, no further one is started, so that a hanging plugin costs one thread.
+    """
+
+    name: str
+    inner: HealthCheck
+    _busy: threading.Event = attrs.field(factory=threading.Event, init=False, repr=False)
+
+    def check(self, target: ProbeTarget, timeout_s: float) -> Sample:
+        """The sample of the inner check; ``void`` where it gives none in time."""
+        return self._guarded(lambda: self.inner.check(target, timeout_s), timeout_s)
+
+    def self_test(self, timeout_s: float) -> Sample:
+        """The self-test of the inner check; ``void``, and so not passed, where it gives none in time."""
+        return self._guarded(lambda: self.inner.self_test(timeout_s), timeout_s)
+
+    def _guarded(self, call: Callable[[], object], timeout_s: float) -> Sample:
+        if self._busy.is_set():
+            return _void(f"the check {self.name} still hangs in an earlier call")
+        self._busy.set()
+        try:
+            return call_with_deadline(
+                lambda: self._examined(call), timeout_s, name=f"safeupdater-check-{self.name}"
+            )
+        except TimeoutError:
+            return _void(f"the check {self.name} did not answer in time")
+
+    def _examined(self, call: Callable[[], object]) -> Sample:
+        try:
+            answer = call()
+        except BaseException as error:  # SystemExit too: on this thread it can only be the plugin's
+            return _void(f"the check {self.name} raised {type(error).__name__}")
+        finally:
+            self._busy.clear()
+        if not isinstance(answer, Sample) or not isinstance(answer.status, SampleStatus):
+            return _void(f"the check {self.name} gave {type(answer).__name__} instead of a sample")
+        return answer
+
+
+def _void(detail: str) -> Sample:
+    return Sample(SampleStatus.VOID, time.monotonic(), detail)
