@@ -157,6 +157,10 @@ def _frozen_map(value: Mapping[str, object]) -> Mapping[str, object]:
     return MappingProxyType(dict(value))
 
 
+def _version_of_image(asset: Asset) -> str:
+    return asset.image.version_text
+
+
 @attrs.frozen(kw_only=True)
 class Asset:
     """One versioned thing that runs, as the last scan saw it.
@@ -174,7 +178,7 @@ class Asset:
     image: Artifact
     host: str = "local"
     namespace: str | None = None
-    current_version: str = attrs.field()
+    current_version: str = attrs.field(default=attrs.Factory(_version_of_image, takes_self=True))
     available_version: str | None = None
     unknown_cause: str | None = None
     digests: frozenset[str] = frozenset()
@@ -187,10 +191,6 @@ class Asset:
     metadata: Mapping[str, object] = attrs.field(factory=dict, converter=_frozen_map, hash=False)
     labels: Mapping[str, str] = attrs.field(factory=dict, converter=_frozen_text_map, hash=False)
     update_history: tuple[UpdateRecord, ...] = ()
-
-    @current_version.default  # pyright: ignore[reportAttributeAccessIssue] - attrs' own decorator
-    def _version_of_image(self) -> str:
-        return self.image.version_text
 
     def __attrs_post_init__(self) -> None:
         AssetId.parse(self.id)

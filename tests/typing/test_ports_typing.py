@@ -1,0 +1,48 @@
+"""That implementations satisfy the ports, as type checkers see it, and what the deciding parts give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_type
+
+from safeupdater.analysis import Selection, SemVerAnalyzer, VersionRange
+from safeupdater.backends.memory.backend import MemoryBackend
+from safeupdater.domain.change import VersionChangeType
+from safeupdater.domain.decision import Decision
+from safeupdater.domain.version import Version
+from safeupdater.gates.diffgate import DiffGate
+from safeupdater.protocols import Backend, Gate, StateStore, TagSource
+from safeupdater.registries.static import StaticTags
+from safeupdater.stores.jsonfile import JsonFileStore
+from safeupdater.stores.memory import MemoryStore
+
+
+def conforming(memory: MemoryStore, json: JsonFileStore, tags: StaticTags, backend: MemoryBackend) -> None:
+    """Never called: that it passes the type checkers is the test."""
+    _in_memory: StateStore = memory
+    _in_files: StateStore = json
+    _source: TagSource = tags
+    _runtime: Backend = backend
+
+
+def test_the_analyzer_gives_versions_or_none() -> None:
+    analyzer = SemVerAnalyzer()
+    assert_type(analyzer.parse_version("1.2.3"), Version | None)
+    assert_type(analyzer.determine_change_type("1.2.3", "1.3.0"), VersionChangeType)
+    selection = analyzer.find_update("1.2.3", ["1.2.4"])
+    assert_type(selection, Selection)
+    assert_type(selection.tag, str | None)
+    assert_type(VersionRange.parse("^1.2"), VersionRange)
+
+
+def test_a_diff_gate_is_a_gate_and_gives_decisions() -> None:
+    diff_gate = DiffGate(lambda candidate: True)
+    as_gate: Gate = diff_gate
+    assert_type(as_gate.needs, frozenset[str])
+    assert_type(diff_gate.evaluate_update("1.2.3", "1.2.4"), Decision)
+
+
+def test_lookups_give_an_answer_or_an_error_by_name() -> None:
+    tags = StaticTags({"nginx": ["1.27.0"]})
+    answers: Mapping[str, object] = tags.lookup_many([])
+    assert answers == {}
