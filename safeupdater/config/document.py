@@ -1,0 +1,84 @@
+"""A policy as it is written: read from nodes into canonical plain form, every problem at once."""
+
+from __future__ import annotations
+
+import attrs
+
+from safeupdater.config.kinds import entries_of
+from safeupdater.config.nodes import ListNode, MapNode, Node, Plain, Problems, ScalarNode, shown
+from safeupdater.config.schema import MATCH, SETTINGS, VERSION
+
+
+@attrs.frozen(kw_only=True)
+class RuleDocument:
+    """One rule: which assets, and the settings in canonical plain form."""
+
+    match: dict[str, Plain]
+    settings: dict[str, Plain]
+
+
+@attrs.frozen(kw_only=True)
+class Document:
+    """A whole policy in canonical plain form: what the top level sets, and the rules in order."""
+
+    settings: dict[str, Plain] = attrs.field(factory=dict)
+    rules: tuple[RuleDocument, ...] = ()
+
+    def plain(self) -> dict[str, Plain]:
+        """The mapping that reads as this document."""
+        rules: list[Plain] = [{"match": rule.match, **rule.settings} for rule in self.rules]
+        return {"version": VERSION, **self.settings, **({"rules": rules} if rules else {})}
+
+
+def read_document(node: Node, problems: Problems) -> Document:
+    """The document at a node.
+
+    Raises:
+        ConfigurationError: something is wrong with it; all of it is listed.
+    """
+    entries = entries_of(node, "$", problems, "a mapping such as {version: 1}") or {}
+    rules: tuple[RuleDocument, ...] = ()
+    if "version" in entries:
+        _check_version(entries["version"], problems)
+    if "rules" in entries:
+        rules = _read_rules(entries["rules"], problems)
+    settings = {}
+    if isinstance(node, MapNode):
+        settings = SETTINGS.read_keys(node, "$", problems, also=("version", "rules")) or {}
+    problems.raise_if_any()
+    return Document(settings=settings, rules=rules)
+
+
+def _check_version(node: Node, problems: Problems) -> None:
+    match node:
+        case ScalarNode(value=int() as version) if version is not True and version == VERSION:
+            return
+        case _:
+            problems.add(
+                "$.version", f"expected {VERSION}, the only version there is, got {shown(node)}", node.at
+            )
+
+
+def _read_rules(node: Node, problems: Problems) -> tuple[RuleDocument, ...]:
+    if not isinstance(node, ListNode):
+        problems.add("$.rules", f"expected a list of rules, got {shown(node)}", node.at)
+        return ()
+    rules = (_read_rule(item, f"$.rules[{index}]", problems) for index, item in enumerate(node.items))
+    return tuple(rule for rule in rules if rule is not None)
+
+
+def _read_rule(node: Node, path: str, problems: Problems) -> RuleDocument | None:
+    entries = entries_of(node, path, problems, "a rule such as {match: {host: prod-*}, constraint: ^1.24}")
+    if entries is None or not isinstance(node, MapNode):
+        return None
+    settings = SETTINGS.read_keys(node, path, problems, also=("match",))
+    match entries.get("match"):
+        case MapNode(entries=criteria) as found if criteria:
+            matched = MATCH.read_keys(found, f"{path}.match", problems)
+            return RuleDocument(match=matched or {}, settings=settings or {})
+        case None | MapNode():
+            hint = "say which assets it is for; what holds for all belongs to the top level"
+            problems.add(f"{path}.match", hint, node.at)
+        case other:
+            entries_of(other, f"{path}.match", problems, "a mapping such as {host: prod-*}")
+    return None
