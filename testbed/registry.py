@@ -114,7 +114,13 @@ class Registry:
         return _digest(body)
 
     def request(
-        self, method: str, target: str, body: bytes | None = None, content_type: str | None = None
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        content_type: str | None = None,
+        *,
+        accept: str = "*/*",
     ) -> tuple[int, Mapping[str, str], bytes]:
         """One request with the registry's login.
 
@@ -122,7 +128,7 @@ class Registry:
             urllib.error.HTTPError: the registry refused it.
         """
         url = target if target.startswith("http") else self.url + target
-        request = urllib.request.Request(url, data=body, method=method)
+        request = urllib.request.Request(url, data=body, method=method, headers={"Accept": accept})
         if content_type:
             request.add_header("Content-Type", content_type)
         if self._login:
