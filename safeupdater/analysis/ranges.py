@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Callable
 from functools import cached_property, lru_cache
+from operator import eq, ge, gt, le, lt
 
 import attrs
 
@@ -26,9 +26,9 @@ _MAX_TEXT = 1024
 
 _PART = rf"(?:{NUMERIC}|[xX*])"
 _PARTIAL = re.compile(
-    rf"[v=\s]*({_PART})(?:\.({_PART})(?:\.({_PART})(?:-({STRICT_PRERELEASE}))?(?:\+{STRICT_BUILD})?)?)?"
+    rf"v?({_PART})(?:\.({_PART})(?:\.({_PART})(?:-({STRICT_PRERELEASE}))?(?:\+{STRICT_BUILD})?)?)?"
 )
-_OPERATOR = re.compile(r"(?:>=|<=|>|<|=|\^|~>?)?")
+_OPERATOR = re.compile(r"(?:[<>]=?|=|\^|~>?)?")
 _SPACES = re.compile(r"\s*")
 _HYPHEN = re.compile(r"\s+-\s+")
 
@@ -65,11 +65,11 @@ class Partial:
 
 
 _COMPARE: dict[str, Callable[[StrictVersion, StrictVersion], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "=": operator.eq,
+    "<": lt,
+    "<=": le,
+    ">": gt,
+    ">=": ge,
+    "=": eq,
 }
 
 
@@ -105,7 +105,7 @@ class Term:
             case "^":
                 return self._caret(lowest)
             case "~":
-                return _between(self._floor(None), self.version.above(min(self.version.given, 2)))
+                return _between(self._floor(lowest), self.version.above(min(self.version.given, 2)))
             case _ if self.version.given == 3:
                 return (Comparator(self.operator or "=", self._floor(None)),)
             case _:
@@ -118,9 +118,7 @@ class Term:
         given = self.version.given
         # What may not change is everything up to the first number that is not zero.
         leading = next((place for place in range(given) if self.version.floor[place]), given - 1)
-        is_zero_major = given == 3 and self.version.floor[0] == 0 and self.version.prerelease is None
-        floor = strict(self.version.floor, lowest) if is_zero_major else self._floor(lowest)
-        return _between(floor, self.version.above(leading + 1))
+        return _between(self._floor(lowest), self.version.above(leading + 1))
 
     def _open(self, lowest: str | None) -> Comparators:
         above = self.version.above(self.version.given)
@@ -227,11 +225,13 @@ class VersionRange:
         return self._comparators(include_prerelease=True)
 
     def _comparators(self, *, include_prerelease: bool) -> tuple[Comparators, ...]:
+        everything = Comparator(">=", strict((0, 0, 0), "0" if include_prerelease else None))
         sets = tuple(
             tuple(
                 comparator
                 for term in alternative
                 for comparator in term.comparators(include_prerelease=include_prerelease)
+                if comparator != everything
             )
             for alternative in self.alternatives
         )
@@ -285,11 +285,16 @@ def _parse_term(text: str, place: int, end: int) -> tuple[Term | Span, int]:
     sign = _OPERATOR.match(text, place, end)
     assert sign is not None  # it matches the empty text too
     version, after = _parse_partial(text, _skip_spaces(text, sign.end(), end), end)
-    hyphen = None if sign[0] else _HYPHEN.match(text, after, end)
+    operator = sign[0]
+    hyphen = None if operator else _HYPHEN.match(text, after, end)
     if hyphen:
         high, after = _parse_partial(text, hyphen.end(), end)
-        return Span(version, high), after
-    return Term({"=": "", "~>": "~"}.get(sign[0], sign[0]), version), after
+        return Span(_as_far_as_given(version), _as_far_as_given(high)), after
+    if operator not in ("^", "~", "~>") and any(
+        number is not None for number in version.numbers[version.given :]
+    ):
+        raise _invalid(text, place, "no number may follow an open one (write 1.x or *, not 1.x.3)")
+    return Term({"=": "", "~>": "~"}.get(operator, operator), _as_far_as_given(version)), after
 
 
 def _parse_partial(text: str, place: int, end: int) -> tuple[Partial, int]:
@@ -298,14 +303,14 @@ def _parse_partial(text: str, place: int, end: int) -> tuple[Partial, int]:
         raise _invalid(text, place, "expected a version like 1, 1.2, 1.2.x or 1.2.3-rc.1")
     if match.end() < end and text[match.end()].isdecimal():
         raise _invalid(text, match.end(), "a number has no leading zero (write 22.4 for 22.04)")
-    major, minor, patch = (int(part) if part and part.isdecimal() else None for part in match.groups()[:3])
-    if max(major or 0, minor or 0, patch or 0) > MAX_SAFE_NUMBER:
-        raise _invalid(text, place, f"a number is at most {MAX_SAFE_NUMBER}")
-    partial = Partial((major, minor if major is not None else None, patch), match[4])
-    return _without_what_follows_an_open_number(partial), match.end()
+    numbers = [int(part) if part and part.isdecimal() else None for part in match.groups()[:3]]
+    if any(number is not None and number >= MAX_SAFE_NUMBER for number in numbers):
+        raise _invalid(text, place, f"a number is below {MAX_SAFE_NUMBER}")
+    major, minor, patch = numbers
+    return Partial((major, minor, patch), match[4]), match.end()
 
 
-def _without_what_follows_an_open_number(partial: Partial) -> Partial:
+def _as_far_as_given(partial: Partial) -> Partial:
     given = partial.given
     major, minor, patch = (*partial.numbers[:given], None, None, None)[:3]
     return Partial((major, minor, patch), partial.prerelease if given == 3 else None)

@@ -16,7 +16,7 @@ MAX_SAFE_NUMBER = 2**53 - 1
 
 _MAX_TEXT = 256
 NUMERIC = r"(?:0|[1-9][0-9]{0,15})"
-_IDENTIFIER = r"(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+_IDENTIFIER = r"(?:[0-9]*[A-Za-z-][0-9A-Za-z-]*|0|[1-9][0-9]*)"
 STRICT_PRERELEASE = rf"{_IDENTIFIER}(?:\.{_IDENTIFIER})*"
 STRICT_BUILD = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
 _STRICT = re.compile(
