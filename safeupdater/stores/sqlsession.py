@@ -94,6 +94,10 @@ def _prepare_file(database: str | None) -> None:
         raise StoreError(f"{path} cannot be opened: {error.strerror}", code="io_error") from error
 
 
+class _NotBegun(StoreError):
+    """The connection was dead before a change began."""
+
+
 class Session:
     """Reads and writes of one store on one engine. Thread-safe; a forked child gets its own connections."""
 
@@ -126,16 +130,11 @@ class Session:
         Raises:
             StoreError: with the code ``commit_unknown``, the change may be durable all the same.
         """
-        with self._connection() as connection:
-            self._begin_writing(connection)
-            try:
-                with self._translating():
-                    result = change(connection)
-            except BaseException:
-                self._roll_back(connection)
-                raise
-            self._commit(connection)
-            return result
+        try:
+            return self._write(change)
+        except _NotBegun:
+            # Nothing was asked for yet: an idle connection that died is replaced by a new one.
+            return self._write(change)
 
     def close(self) -> None:
         """Gives back the connections, where the engine is ours."""
@@ -148,6 +147,18 @@ class Session:
     def _read(self, query: Callable[[Connection], Result]) -> Result:
         with self._connection() as connection, self._translating():
             return query(connection)
+
+    def _write(self, change: Callable[[Connection], Result]) -> Result:
+        with self._connection() as connection:
+            self._begin_writing(connection)
+            try:
+                with self._translating():
+                    result = change(connection)
+            except BaseException:
+                self._roll_back(connection)
+                raise
+            self._commit(connection)
+            return result
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -180,23 +191,13 @@ class Session:
 
     def _begin_writing(self, connection: Connection) -> None:
         try:
-            self._run_begin(connection)
-        except StoreError as error:
-            if error.code != "store_unavailable":
-                raise
-            # Nothing was asked for yet: an idle connection that died is replaced by a new one.
-            with self._translating():
-                connection.invalidate()
-                self._set_up(connection)
-            self._run_begin(connection)
-
-    def _run_begin(self, connection: Connection) -> None:
-        try:
             with self._translating():
                 for statement in self._begin:
                     connection.exec_driver_sql(statement)
-        except BaseException:
+        except BaseException as error:
             self._roll_back(connection)
+            if isinstance(error, StoreError) and error.code == "store_unavailable":
+                raise _NotBegun(error.message, code=error.code, transient=True) from error
             raise
 
     def _commit(self, connection: Connection) -> None:
