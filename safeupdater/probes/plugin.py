@@ -83,7 +83,7 @@ class GuardedCheck:
     def _examined(self, call: Callable[[], object]) -> Sample:
         try:
             answer = call()
-        except BaseException as error:  # SystemExit too: on this thread it can only be the plugin's
+        except BaseException as error:  # noqa: BLE001 - SystemExit too: here it can only be the plugin's
             return _void(f"the check {self.name} raised {type(error).__name__}")
         finally:
             self._busy.clear()
