@@ -226,7 +226,7 @@ def any_of(*gates: GateLike) -> AnyOf:
 def _flat(gates: Iterable[GateLike], kind: type[AllOf] | type[AnyOf]) -> tuple[Gate, ...]:
     parts: list[Gate] = []
     for given in gates:
-        part = gate(given)
+        part = as_gate(given)
         parts += part.gates if isinstance(part, kind) else (part,)
     return tuple(parts)
 
@@ -275,7 +275,16 @@ def gate(
         ConfigurationError: what is given cannot be called, or is a coroutine function.
     """
     if function is None:
-        return lambda decorated: gate(decorated, name, needs)
+        return lambda decorated: as_gate(decorated, name, needs)
+    return as_gate(function, name, needs)
+
+
+def as_gate(function: GateLike, name: str | None = None, needs: Iterable[str] | None = None) -> Composable:
+    """``gate`` without its use as a decorator, so that None is a mistake here.
+
+    Raises:
+        ConfigurationError: what is given cannot be called, or is a coroutine function.
+    """
     if isinstance(function, Composable) and name is None and needs is None:
         return function
     if not callable(function) or isinstance(function, type):

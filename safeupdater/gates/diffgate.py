@@ -15,7 +15,7 @@ from safeupdater.domain.candidate import Candidate
 from safeupdater.domain.change import Change, VersionChangeType
 from safeupdater.domain.decision import Decision, Reason, Verdict
 from safeupdater.errors import InvalidReference, InvalidVersion
-from safeupdater.gates.combinators import Composable, GateLike, all_of, evaluate, gate
+from safeupdater.gates.combinators import Composable, GateLike, all_of, as_gate, evaluate
 from safeupdater.gates.hard import (
     NotQuarantined,
     SameFamily,
@@ -49,7 +49,7 @@ class DiffGate(Composable):
     def __init__(
         self, policy_or_gate: PolicySource | GateLike, *, analyzer: SemVerAnalyzer | None = None
     ) -> None:
-        policy = policy_or_gate if _is_policy(policy_or_gate) else _OneGate(gate(policy_or_gate))
+        policy = policy_or_gate if _is_policy(policy_or_gate) else _OneGate(as_gate(policy_or_gate))
         self.__attrs_init__(policy, analyzer or SemVerAnalyzer())
 
     @property
