@@ -389,8 +389,9 @@ def label_change(before: Asset, after: Asset) -> LabelChange | None:
 def _low_level(client: docker.APIClient | docker.DockerClient | None) -> docker.APIClient | None:
     if client is None:
         return None
-    api: docker.APIClient = getattr(client, "api", client)
-    return api
+    import docker
+
+    return client.api if isinstance(client, docker.DockerClient) else client
 
 
 def _is_bare_id(text: str) -> bool:

@@ -1,0 +1,108 @@
+"""What every step works with: the daemon, the operation, and the old and new containers, found afresh."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import attrs
+
+from safeupdater.backends.docker.client import Json
+from safeupdater.backends.docker.daemon import Daemon
+from safeupdater.backends.docker.names import OPERATION_LABEL, keep_reference
+from safeupdater.backends.docker.snapshot import Captured, Member, captured, is_running, section
+from safeupdater.backends.docker.target import Wanted, wanted_image
+from safeupdater.domain.operation import StepOutcome, StepStatus
+from safeupdater.protocols import OperationContext, Report
+
+DEFAULT_GRACE_S = 10
+_NO_RESTART: Json = {"Name": "no", "MaximumRetryCount": 0}
+
+
+@attrs.define(slots=False)
+class Work:
+    """One step's surroundings. Nothing is remembered between steps but what the snapshot holds."""
+
+    daemon: Daemon
+    operation: OperationContext
+    report: Report
+
+    @cached_property
+    def content(self) -> Captured:
+        """The snapshot's content; without a snapshot there is nothing to work on."""
+        if self.operation.snapshot is None:
+            return Captured(members=())
+        return captured(self.operation.snapshot)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The containers of the target: the updated one first, each after what it depends on."""
+        return self.content.members
+
+    @property
+    def last_first(self) -> tuple[Member, ...]:
+        """The members in the order of stopping."""
+        return self.members[::-1]
+
+    @cached_property
+    def wanted(self) -> Wanted:
+        """The image that is wanted."""
+        return wanted_image(self.operation)
+
+    @property
+    def keep_reference(self) -> str:
+        """The tag that keeps the old image."""
+        return keep_reference(self.operation.operation_id)
+
+    def is_ours(self, inspect: Json | None) -> bool:
+        """Whether a container was created by this operation."""
+        labels = section(section(inspect or {}, "Config"), "Labels")
+        return labels.get(OPERATION_LABEL) == self.operation.operation_id
+
+    def find_new(self, member: Member) -> Json | None:
+        """The successor, under either of its names; None where there is none of ours."""
+        for name in (member.candidate, member.name):
+            found = self.daemon.inspect(name)
+            if self.is_ours(found):
+                return found
+        return None
+
+    def halt(self, inspect: Json) -> None:
+        """Stops a container for good: the daemon must not start it again by itself."""
+        self.set_policy(inspect, _NO_RESTART)
+        if is_running(inspect):
+            grace = section(inspect, "Config").get("StopTimeout")
+            self.daemon.stop(str(inspect["Id"]), DEFAULT_GRACE_S if grace is None else int(grace))
+
+    def set_policy(self, inspect: Json, policy: Json) -> None:
+        """Gives a container a restart policy, unless it has it."""
+        if _policy(section(inspect, "HostConfig").get("RestartPolicy") or {}) != _policy(policy):
+            self.daemon.set_restart_policy(str(inspect["Id"]), policy)
+
+
+def _policy(policy: Json) -> tuple[str, int]:
+    return str(policy.get("Name") or "no"), int(policy.get("MaximumRetryCount") or 0)
+
+
+def name_of(inspect: Json) -> str:
+    """A container's name."""
+    return str(inspect["Name"]).lstrip("/")
+
+
+def refused(code: str, message: str) -> StepOutcome:
+    """It will not work, however often it is tried."""
+    return StepOutcome(StepStatus.REFUSED, code, message)
+
+
+def retry(code: str, message: str) -> StepOutcome:
+    """Not this time."""
+    return StepOutcome(StepStatus.RETRY, code, message)
+
+
+def superseded(message: str) -> StepOutcome:
+    """Somebody else changed what we manage."""
+    return StepOutcome(StepStatus.SUPERSEDED, "changed_by_others", message)
+
+
+def gone(message: str) -> StepOutcome:
+    """Somebody else removed the target."""
+    return StepOutcome(StepStatus.GONE, "removed_by_others", message)
