@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zoneinfo
+from typing import cast
 
 from safeupdater.analysis import VersionRange
 from safeupdater.config import units
@@ -18,7 +19,7 @@ from safeupdater.config.kinds import (
     suggestion,
     text,
 )
-from safeupdater.config.nodes import ListNode, Node, Plain, Problems, child, to_plain
+from safeupdater.config.nodes import ListNode, MapNode, Mark, Node, Plain, Problems, child, to_plain
 from safeupdater.config.units import (
     WEEKDAYS,
     format_clock,
@@ -32,8 +33,9 @@ from safeupdater.config.units import (
 )
 from safeupdater.domain.asset import AssetType
 from safeupdater.domain.health import ProbeSpec
-from safeupdater.errors import InvalidVersion
-from safeupdater.gates import TagPatterns
+from safeupdater.errors import ConfigurationError, InvalidVersion
+from safeupdater.gates import SkippedVersions
+from safeupdater.gates.patterns import patterns
 
 
 def duration(minimum_s: float, maximum_s: float) -> ScalarKind[float]:
@@ -125,6 +127,8 @@ _MAX_GLOB = 256
 def _check_glob(pattern: str) -> None:
     if len(pattern) > _MAX_GLOB:
         raise Rejected(f": at most {_MAX_GLOB} characters")
+    if pattern.startswith("re:"):
+        raise Rejected(": regular expressions are for tags, registries and repositories only")
 
 
 def _check_image_glob(pattern: str) -> None:
@@ -140,15 +144,25 @@ def _check_type_glob(pattern: str) -> None:
         raise Rejected(suggestion(pattern, words) or f": known are {', '.join(words)}")
 
 
-def _check_tag_pattern(pattern: str) -> None:
-    _check_glob(pattern)
-    TagPatterns(include=(pattern,))
+def _check_pattern(pattern: str) -> None:
+    try:
+        patterns((pattern,))
+    except ConfigurationError as error:
+        raise Rejected(f" ({error.message})") from None
+
+
+def _check_skipped(version: str) -> None:
+    try:
+        SkippedVersions((version,))
+    except ConfigurationError as error:
+        raise Rejected(f" ({error.message})") from None
 
 
 GLOB = text("a glob such as prod-*", check=_check_glob)
 IMAGE_GLOB = text("a glob such as ghcr.io/acme/*", check=_check_image_glob)
 TYPE_GLOB = text("a glob over asset types such as deployment", check=_check_type_glob)
-TAG_PATTERN = text("a glob such as *-alpine", check=_check_tag_pattern)
+PATTERN = text("a glob such as *-alpine, or re: and a regular expression", check=_check_pattern)
+SKIPPED = text("a tag, a digest or a version range such as 1.25.3", check=_check_skipped)
 
 PLUGIN_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
 
@@ -211,7 +225,7 @@ class WeekdaysKind:
 
 
 class CheckKind:
-    """One health check: its type, and options that the check itself knows."""
+    """One health check: its type, and options that the check of that type knows."""
 
     expected = "a mapping such as {type: http, port: 8080}"
     _type = named("the name of a health check such as http", PLUGIN_NAME)
@@ -223,9 +237,12 @@ class CheckKind:
             return None
         if "type" not in entries:
             problems.add(path, f"missing: type; expected {self.expected}", node.at)
+            return None
+        before = problems.count
         options = {name: free_value(item, child(path, name), problems) for name, item in entries.items()}
-        if "type" in entries:
-            options["type"] = self._type.read(entries["type"], child(path, "type"), problems)
+        options["type"] = self._type.read(entries["type"], child(path, "type"), problems)
+        if problems.count == before:
+            _report_options(self.value(options), node, path, problems)
         return options
 
     def value(self, plain: Plain) -> ProbeSpec:
@@ -236,8 +253,31 @@ class CheckKind:
 
     def plain(self, value: ProbeSpec) -> Plain:
         """See ``Kind``."""
-        return {"type": value.type, **value.options}  # type: ignore[dict-item]
+        return {"type": value.type, **cast(dict[str, Plain], dict(value.options))}
 
     def schema(self) -> Schema:
         """See ``Kind``."""
         return {"type": "object", "properties": {"type": self._type.schema()}, "required": ["type"]}
+
+
+def _report_options(spec: ProbeSpec, node: Node, path: str, problems: Problems) -> None:
+    """What the check itself finds wrong with its options; plugins are asked when they are used."""
+    from safeupdater.probes.factory import BUILT_IN, HealthCheckFactory  # brings ssl, which is dear
+
+    if spec.type not in BUILT_IN:
+        return
+    if "self" in spec.options:  # would be taken for an argument of Python's own
+        problems.add(path, "unknown option 'self'", node.at)
+        return
+    try:
+        HealthCheckFactory(plugins=False).create(spec.type, **spec.options)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            at = _place(node, problem.path)
+            problems.add(child(path, problem.path) if problem.path else path, problem.message, at)
+
+
+def _place(node: Node, option: str) -> Mark | None:
+    if isinstance(node, MapNode) and option in node.entries:
+        return node.entries[option].node.at
+    return node.at

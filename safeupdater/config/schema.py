@@ -19,9 +19,10 @@ from safeupdater.config.fields import (
     DATE,
     GLOB,
     IMAGE_GLOB,
+    PATTERN,
     PLUGIN_NAME,
     RATE,
-    TAG_PATTERN,
+    SKIPPED,
     TIMEZONE,
     TYPE_GLOB,
     CheckKind,
@@ -85,24 +86,18 @@ class MinimumAge:
 class TagFilter:
     """Which tags are looked at."""
 
-    include: tuple[str, ...] = key(
-        set_of(TAG_PATTERN), "Only tags that match one of these globs.", default=()
-    )
-    exclude: tuple[str, ...] = key(set_of(TAG_PATTERN), "No tag that matches one of these globs.", default=())
+    include: tuple[str, ...] = key(set_of(PATTERN), "Only tags that match one of these globs.", default=())
+    exclude: tuple[str, ...] = key(set_of(PATTERN), "No tag that matches one of these globs.", default=())
 
 
 @attrs.frozen(kw_only=True)
 class Window:
-    """When updates may begin. One that ends before it starts goes over midnight."""
+    """When updates may begin. One that does not end after it starts goes on into the next day."""
 
     days: frozenset[int] = key(WeekdaysKind(), "The days on which it opens.", default=frozenset(range(7)))
     start: time = key(CLOCK, "When it opens.", name="from")
     end: time = key(CLOCK, "When it closes.", name="to")
     timezone: str = key(TIMEZONE, "Whose clock is meant.", default="UTC")
-
-    def __attrs_post_init__(self) -> None:
-        if self.start == self.end:
-            raise ValueError("from and to are the same: write two windows for a whole day, or no window")
 
     def __str__(self) -> str:
         days = format_weekdays(self.days)
@@ -273,16 +268,14 @@ class Settings:
     )
     tags: TagFilter = key(SectionKind(cls=TagFilter), "Which tags are looked at.", default=TagFilter())
     registries: tuple[str, ...] = key(
-        set_of(GLOB), "The only registries allowed; none listed: all.", default=()
+        set_of(PATTERN), "The only registries allowed; none listed: all.", default=()
     )
     repositories: tuple[str, ...] = key(
-        set_of(IMAGE_GLOB), "The only repositories allowed; none listed: all.", default=()
+        set_of(PATTERN), "The only repositories allowed; none listed: all.", default=()
     )
-    skip_versions: tuple[str, ...] = key(
-        set_of(text("a version")), "Versions never to update to.", default=()
-    )
+    skip_versions: tuple[str, ...] = key(set_of(SKIPPED), "Versions never to update to.", default=())
     allow_owners: tuple[str, ...] = key(
-        set_of(GLOB), "Owning tools (Argo CD, Helm …) beside which updates are still made.", default=()
+        set_of(PATTERN), "Owning tools (Argo CD, Helm …) beside which updates are still made.", default=()
     )
     stateful: bool | str = key(
         either("true, false or auto", FLAG, choice("auto")),

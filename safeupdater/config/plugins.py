@@ -1,0 +1,129 @@
+"""Extensions of other packages: found by name among the installed entry points, when they are used.
+
+Nothing is scanned at import, and nothing is loaded that was not named. What is loaded runs in this
+process with its rights: name only what you trust.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from importlib import metadata
+
+import attrs
+
+from safeupdater.config.kinds import suggestion
+from safeupdater.domain.candidate import Candidate
+from safeupdater.domain.decision import Decision, Verdict
+from safeupdater.errors import PluginError
+from safeupdater.gates import Composable, gate
+from safeupdater.gates.reasons import says
+from safeupdater.protocols import Gate
+
+GROUPS = ("backends", "gates", "fact_sources", "health_checks", "stores", "registries", "observers")
+GATE_DEADLINE_S = 5.0
+
+
+def load_plugin(group: str, name: str) -> object:
+    """What an installed package offers under a name in a group such as ``gates``.
+
+    Raises:
+        PluginError: nobody offers it, two packages do, or it cannot be loaded (the cause is attached).
+    """
+    if group not in GROUPS:
+        raise PluginError(f"there is no plugin group {group!a}; known: {', '.join(GROUPS)}")
+    # The same package may be found twice on the path; two packages are a conflict.
+    found = {_claim(entry): entry for entry in metadata.entry_points(group=f"safeupdater.{group}", name=name)}
+    if not found:
+        raise PluginError(f"no package offers {name!a} in safeupdater.{group}{_known(group, name)}")
+    if len(found) > 1:
+        claims = " and ".join(sorted(found))
+        raise PluginError(f"{name!a} in safeupdater.{group} is claimed by {claims}: uninstall one of them")
+    ((claim, entry),) = found.items()
+    try:
+        return entry.load()
+    except (Exception, SystemExit) as error:
+        # The text of a foreign exception may hold a secret; its type does not, and the cause is attached.
+        problem = type(error).__name__
+        raise PluginError(f"{name!a} in safeupdater.{group}, of {claim}, does not load: {problem}") from error
+
+
+def _claim(entry: metadata.EntryPoint) -> str:
+    return f"{entry.dist.name if entry.dist else 'an unnamed package'} ({entry.value})"
+
+
+def _known(group: str, name: str) -> str:
+    names = sorted({entry.name for entry in metadata.entry_points(group=f"safeupdater.{group}")})
+    return suggestion(name, names) or (f"; offered are {', '.join(names)}" if names else "")
+
+
+def plugin_gate(name: str) -> DeadlineGate:
+    """The gate that a package offers: a gate or a plain function, or a class that is made without arguments.
+
+    Raises:
+        PluginError: it cannot be had, or is not a gate.
+    """
+    offered = load_plugin("gates", name)
+    try:
+        made = offered() if isinstance(offered, type) else offered
+        return DeadlineGate(gate(made, name=getattr(made, "name", None) or name))  # type: ignore[arg-type]
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"the plugin gate {name!a} cannot be made: {type(error).__name__}") from error
+
+
+@attrs.define(eq=False)
+class DeadlineGate(Composable):
+    """A foreign gate that is asked on a thread of its own and has ``deadline_s`` seconds to answer.
+
+    One that does not answer in time is left behind and rejects, fatally. While it still hangs it is not
+    asked again, so that a hanging gate costs a thread and not one for each candidate.
+    """
+
+    _gate: Gate
+    deadline_s: float = GATE_DEADLINE_S
+    name: str = attrs.field(init=False)
+    needs: frozenset[str] = attrs.field(init=False)
+    _abandoned: tuple[threading.Thread, ...] = attrs.field(default=(), init=False, repr=False)
+
+    @name.default
+    def _name_of_gate(self) -> str:
+        return str(self._gate.name)
+
+    @needs.default
+    def _needs_of_gate(self) -> frozenset[str]:
+        return frozenset(self._gate.needs)
+
+    def __call__(self, candidate: Candidate) -> Decision:
+        """What the gate answers, or a fatal rejection ``gate_timeout``.
+
+        Raises:
+            Exception: whatever the gate raised; ``evaluate`` turns it into a rejection.
+            PluginError: the gate tried to end the program or the thread.
+        """
+        self._abandoned = tuple(thread for thread in self._abandoned if thread.is_alive())
+        if self._abandoned:
+            return self._late("still hangs in an earlier call")
+        answers: queue.SimpleQueue[Decision | BaseException] = queue.SimpleQueue()
+        thread = threading.Thread(
+            target=self._ask, args=(candidate, answers), name=f"safeupdater-gate-{self.name}", daemon=True
+        )
+        thread.start()
+        try:
+            answer = answers.get(timeout=self.deadline_s)
+        except queue.Empty:
+            self._abandoned += (thread,)
+            return self._late(f"did not answer within {self.deadline_s:g} s")
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, BaseException):
+            raise PluginError(f"the gate {self.name} raised {type(answer).__name__}") from answer
+        return answer
+
+    def _ask(self, candidate: Candidate, answers: queue.SimpleQueue[Decision | BaseException]) -> None:
+        try:
+            answers.put(self._gate(candidate))
+        except BaseException as error:  # noqa: BLE001 - a border: it is given to whoever asked
+            answers.put(error)
+
+    def _late(self, what: str) -> Decision:
+        return says(self.name, Verdict.REJECT, "gate_timeout", f"Gate {self.name} {what}", fatal=True)
