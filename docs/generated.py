@@ -6,6 +6,7 @@ the function of that name below gives. ``FILES`` are written whole. A test compa
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tomllib
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from safeupdater import errors
+from safeupdater.config import schema
 from safeupdater.domain.asset import STATUS_TRANSITIONS, AssetStatus
 from safeupdater.gates import matrix
 
@@ -86,14 +88,39 @@ def layer_box(name: str, x: float, y: float, width: float, height: float) -> str
     return rect + text
 
 
+def policy_keys() -> str:
+    """Every key of a policy, what it takes and what holds without it."""
+    rows = ["| Key | Takes | Default | Means |", "|---|---|---|---|"]
+    for name, key in schema.all_keys():
+        rows.append(f"| `{name}` | {key.kind.expected} | {policy_default(key)} | {key.help} |")
+    return "\n".join(rows)
+
+
+def policy_default(key: schema.Key) -> str:
+    """The default as it would be written; required keys have none, sections theirs per key."""
+    if key.is_required:
+        return "required"
+    if isinstance(key.kind, schema.SectionKind):
+        return ""
+    default = key.kind.plain(key.default)
+    return f"`{default if isinstance(default, str) and default else json.dumps(default)}`"
+
+
+def policy_schema() -> str:
+    """The JSON Schema of policy files."""
+    return json.dumps(schema.json_schema(), indent=2) + "\n"
+
+
 REGIONS: dict[str, Callable[[], str]] = {
     "errors": error_table,
     "asset-states": asset_states,
     "decision-matrix": matrix.render,
+    "policy-keys": policy_keys,
 }
 
 FILES: dict[str, Callable[[], str]] = {
     "explanation/layers.svg": layer_diagram,
+    "../safeupdater/config/policy.schema.json": policy_schema,
 }
 
 

@@ -405,11 +405,9 @@ class SectionKind(Generic[T]):
     cls: type[T]
     whole: bool = False
     shorthand: str | None = None
-    keys: tuple[Key, ...] = attrs.field(init=False)
-
-    @keys.default
-    def _keys_of_class(self) -> tuple[Key, ...]:
-        return tuple(keys_of(self.cls))
+    keys: tuple[Key, ...] = attrs.field(
+        default=attrs.Factory(lambda self: tuple(keys_of(self.cls)), takes_self=True), init=False
+    )
 
     @property
     def expected(self) -> str:

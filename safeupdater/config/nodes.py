@@ -47,22 +47,32 @@ class ScalarNode:
     height: int = 1
 
 
+def _size_with_children(node: ListNode | MapNode) -> int:
+    return 1 + node.keys + sum(child.size for child in node.children)
+
+
+def _height_over_children(node: ListNode | MapNode) -> int:
+    return 1 + max((child.height for child in node.children), default=0)
+
+
 @attrs.frozen(eq=False)
 class ListNode:
     """A sequence of nodes."""
 
     items: tuple[Node, ...]
     at: Mark | None = None
-    size: int = attrs.field(init=False)
-    height: int = attrs.field(init=False)
+    size: int = attrs.field(default=attrs.Factory(_size_with_children, takes_self=True), init=False)
+    height: int = attrs.field(default=attrs.Factory(_height_over_children, takes_self=True), init=False)
 
-    @size.default
-    def _size_with_items(self) -> int:
-        return 1 + sum(item.size for item in self.items)
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The nodes in it."""
+        return self.items
 
-    @height.default
-    def _height_over_items(self) -> int:
-        return 1 + max((item.height for item in self.items), default=0)
+    @property
+    def keys(self) -> int:
+        """How many keys it has."""
+        return 0
 
 
 @attrs.frozen(eq=False)
@@ -79,16 +89,18 @@ class MapNode:
 
     entries: Mapping[str, Entry]
     at: Mark | None = None
-    size: int = attrs.field(init=False)
-    height: int = attrs.field(init=False)
+    size: int = attrs.field(default=attrs.Factory(_size_with_children, takes_self=True), init=False)
+    height: int = attrs.field(default=attrs.Factory(_height_over_children, takes_self=True), init=False)
 
-    @size.default
-    def _size_with_entries(self) -> int:
-        return 1 + sum(1 + entry.node.size for entry in self.entries.values())
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The nodes in it."""
+        return tuple(entry.node for entry in self.entries.values())
 
-    @height.default
-    def _height_over_entries(self) -> int:
-        return 1 + max((entry.node.height for entry in self.entries.values()), default=0)
+    @property
+    def keys(self) -> int:
+        """How many keys it has."""
+        return len(self.entries)
 
 
 @attrs.frozen(eq=False)

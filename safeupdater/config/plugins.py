@@ -16,7 +16,7 @@ from safeupdater.config.kinds import suggestion
 from safeupdater.domain.candidate import Candidate
 from safeupdater.domain.decision import Decision, Verdict
 from safeupdater.errors import PluginError
-from safeupdater.gates import Composable, gate
+from safeupdater.gates import gate
 from safeupdater.gates.reasons import says
 from safeupdater.protocols import Gate
 
@@ -72,7 +72,7 @@ def plugin_gate(name: str) -> DeadlineGate:
 
 
 @attrs.define(eq=False)
-class DeadlineGate(Composable):
+class DeadlineGate:
     """A foreign gate that is asked on a thread of its own and has ``deadline_s`` seconds to answer.
 
     One that does not answer in time is left behind and rejects, fatally. While it still hangs it is not
@@ -81,17 +81,17 @@ class DeadlineGate(Composable):
 
     _gate: Gate
     deadline_s: float = GATE_DEADLINE_S
-    name: str = attrs.field(init=False)
-    needs: frozenset[str] = attrs.field(init=False)
     _abandoned: tuple[threading.Thread, ...] = attrs.field(default=(), init=False, repr=False)
 
-    @name.default
-    def _name_of_gate(self) -> str:
-        return str(self._gate.name)
+    @property
+    def name(self) -> str:
+        """The name of the gate."""
+        return self._gate.name
 
-    @needs.default
-    def _needs_of_gate(self) -> frozenset[str]:
-        return frozenset(self._gate.needs)
+    @property
+    def needs(self) -> frozenset[str]:
+        """The facts that the gate reads."""
+        return self._gate.needs
 
     def __call__(self, candidate: Candidate) -> Decision:
         """What the gate answers, or a fatal rejection ``gate_timeout``.

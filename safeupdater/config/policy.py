@@ -39,16 +39,12 @@ class Policy:
     _document: Document
     source: str = "built-in"
     """Where it was read, for messages: a path, ``mapping`` or ``built-in``."""
-    _matchers: tuple[Matcher, ...] = attrs.field(init=False)
-    _effective: _Effective = attrs.field(init=False)
-
-    @_matchers.default
-    def _matchers_of_rules(self) -> tuple[Matcher, ...]:
-        return tuple(matcher(rule.match) for rule in self._document.rules)
-
-    @_effective.default
-    def _effective_of_document(self) -> _Effective:
-        return _Effective(self._document)
+    _matchers: tuple[Matcher, ...] = attrs.field(
+        default=attrs.Factory(lambda self: _matchers_of(self._document), takes_self=True), init=False
+    )
+    _effective: _Effective = attrs.field(
+        default=attrs.Factory(lambda self: _Effective(self._document), takes_self=True), init=False
+    )
 
     # --- making
 
@@ -165,6 +161,10 @@ class Policy:
     def __repr__(self) -> str:
         count = len(self._document.rules)
         return f"<Policy {self.source!a}, {count} rule{'s' if count != 1 else ''}, {self.fingerprint[:12]}>"
+
+
+def _matchers_of(document: Document) -> tuple[Matcher, ...]:
+    return tuple(matcher(rule.match) for rule in document.rules)
 
 
 class _Effective:

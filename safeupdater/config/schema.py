@@ -1,12 +1,11 @@
 """The keys of a policy, declared once: from these classes come the reading, the defaults, the JSON Schema
 and the table in the docs.
 
-``python -m safeupdater.config.schema`` prints the JSON Schema that is shipped as ``policy.schema.json``.
+The JSON Schema is shipped as ``policy.schema.json``; ``python docs/generated.py`` writes it and the table.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import date, time
 from types import MappingProxyType
@@ -141,6 +140,9 @@ class Health:
     )  # fmt: skip
     rule: Rule = key(member(Rule), "How the window is judged.", default=_HEALTH.rule)
     check_timeout: float = key(_WATCHED, "How long one probe may take.", default=_HEALTH.check_timeout_s)
+    baseline: float = key(
+        duration(0, 10), "How long the old version is measured before an update.", default=_HEALTH.baseline_s
+    )
     checks: tuple[ProbeSpec, ...] = key(
         ListKind(item=CheckKind()), "The probes: each a `type` and its options.", default=_HEALTH.checks
     )
@@ -155,6 +157,7 @@ class Health:
             rule=self.rule,
             checks=self.checks,
             check_timeout_s=self.check_timeout,
+            baseline_s=self.baseline,
         )
 
 
@@ -376,7 +379,3 @@ def _keys_below(prefix: str, section: object) -> Iterator[tuple[str, Key]]:
             yield from _keys_below(f"{prefix[:-1]}[].", item)
         case _:
             return
-
-
-if __name__ == "__main__":
-    print(json.dumps(json_schema(), indent=2))
