@@ -296,6 +296,17 @@ def test_f5_a_body_may_have_64_kib_and_no_more(
     assert status is OK or "64 KiB" in sample.detail
 
 
+def test_f5_a_body_announced_as_too_large_is_not_waited_for(serve: Callable[..., Server]) -> None:
+    def announce(held: socket.socket) -> None:
+        held.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 65537\r\n\r\n")
+        held.recv(1)
+
+    sample = probe(serve(announce), timeout_s=5.0)
+
+    assert sample.status is FAILED
+    assert "64 KiB" in sample.detail
+
+
 def test_f5_a_compressed_body_is_never_unpacked(serve: Callable[..., Server]) -> None:
     bomb = gzip.compress(b"\0" * 50_000_000)
 
@@ -446,6 +457,27 @@ def test_the_next_address_of_a_name_is_tried_where_one_refuses(
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
 
     assert probe(Elsewhere(("app.test", server.port))).status is OK
+
+
+def test_an_address_that_swallows_connections_leaves_time_for_the_next(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, connect = serve(GOOD), socket.socket.connect
+    found = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, server.port))
+        for address in ("127.0.0.2", "127.0.0.1")
+    ]
+
+    def swallowing(self: socket.socket, where: tuple[str, int]) -> None:
+        if where[0] == "127.0.0.2":
+            time.sleep(self.gettimeout() or 60)
+            raise TimeoutError
+        connect(self, where)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr(socket.socket, "connect", swallowing)
+
+    assert probe(Elsewhere(("app.test", server.port)), timeout_s=0.6).status is OK
 
 
 def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
