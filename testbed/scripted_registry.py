@@ -114,7 +114,7 @@ class Bearer:
     expires_in: object = 300
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Basic:
     """Asks for a user and a password."""
 
@@ -258,7 +258,8 @@ class ScriptedRegistry:
     def _token(self, exchange: Exchange, auth: Bearer) -> Reply:
         if auth.users is not None and not _is_user(exchange.authorization.partition(" ")[2], auth.users):
             return _error(401, "UNAUTHORIZED")
-        scope = exchange.query.get("scope", "")
+        form = {name: values[-1] for name, values in parse_qs(exchange.body.decode()).items()}
+        scope = form.get("scope") or exchange.query.get("scope", "")
         token = token_for(scope.removeprefix("repository:").removesuffix(":pull"))
         return _json({auth.token_field: token, "expires_in": auth.expires_in})
 

@@ -28,7 +28,7 @@ from safeupdater.registries.oci.settings import Limits, RegistrySettings
 from safeupdater.registries.oci.transport import Authorization, Request, Response
 
 _MAX_CHALLENGE = 8192
-_SCHEME = re.compile(r"\s*,?\s*([A-Za-z][A-Za-z0-9-]*)(?:\s+|$)(?!=)")
+_SCHEME = re.compile(r"\s*,?\s*([A-Za-z][A-Za-z0-9-]*)(?:\s+|(?=,)|$)(?!=)")
 _PARAMETER = re.compile(r'\s*,?\s*([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))')
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=:-]{1,32768}", re.ASCII)
 _SERVICE = re.compile(r"[ -~]{0,256}", re.ASCII)
