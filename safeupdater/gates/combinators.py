@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol, overload
+from typing import Protocol, cast, overload
 
 import attrs
 
@@ -29,30 +29,20 @@ _REJECT = _RANK[Verdict.REJECT]
 
 
 class Composable:
-    """What gives a gate its operators."""
+    """What gives a gate its operators; mixed into the class of a gate."""
 
     __slots__ = ()
 
-    if TYPE_CHECKING:
-
-        @property
-        def name(self) -> str: ...
-
-        @property
-        def needs(self) -> frozenset[str]: ...
-
-        def __call__(self, candidate: Candidate) -> Decision: ...
-
-    def __and__(self, other: GateLike) -> AllOf:
+    def __and__(self: Gate, other: GateLike) -> AllOf:
         return all_of(self, other)
 
-    def __rand__(self, other: GateLike) -> AllOf:
+    def __rand__(self: Gate, other: GateLike) -> AllOf:
         return all_of(other, self)
 
-    def __or__(self, other: GateLike) -> AnyOf:
+    def __or__(self: Gate, other: GateLike) -> AnyOf:
         return any_of(self, other)
 
-    def __ror__(self, other: GateLike) -> AnyOf:
+    def __ror__(self: Gate, other: GateLike) -> AnyOf:
         return any_of(other, self)
 
     def __bool__(self) -> bool:
@@ -60,13 +50,19 @@ class Composable:
         raise TypeError("a gate is neither true nor false: compose gates with & and |, not with and/or/not")
 
 
+class ComposableGate(Gate, Protocol):
+    """A gate with operators."""
+
+    def __and__(self, other: GateLike) -> AllOf: ...
+
+    def __rand__(self, other: GateLike) -> AllOf: ...
+
+    def __or__(self, other: GateLike) -> AnyOf: ...
+
+    def __ror__(self, other: GateLike) -> AnyOf: ...
+
+
 # --- evaluating -------------------------------------------------------------------------------------------
-
-
-class _Composition(Protocol):
-    """A gate made of gates: it adds up without building a decision on each level."""
-
-    def tally(self, candidate: Candidate, reasons: set[Reason]) -> int: ...
 
 
 def evaluate(gate: Gate, candidate: Candidate) -> Decision:
@@ -147,14 +143,10 @@ def _parts(gates: Iterable[Gate]) -> tuple[Gate, ...]:
     parts = tuple(gates)
     if not parts:
         raise ConfigurationError("a composition of no gates decides nothing: give at least one gate")
+    for part in parts:
+        if not isinstance(part.needs, frozenset):
+            raise ConfigurationError(f"gate {name_of(part)}: needs must be a frozenset of fact names")
     return parts
-
-
-def _needs(gates: tuple[Gate, ...]) -> frozenset[str]:
-    for gate in gates:
-        if not isinstance(gate.needs, frozenset):
-            raise ConfigurationError(f"gate {name_of(gate)}: needs must be a frozenset of fact names")
-    return frozenset().union(*(gate.needs for gate in gates))
 
 
 @attrs.frozen
@@ -163,11 +155,11 @@ class AllOf(Composable):
 
     gates: tuple[Gate, ...] = attrs.field(converter=_parts)
     name: str = attrs.field(default="all_of", kw_only=True)
-    needs: frozenset[str] = attrs.field(init=False, repr=False, eq=False)
 
-    @needs.default
-    def _union_of_needs(self) -> frozenset[str]:
-        return _needs(self.gates)
+    @property
+    def needs(self) -> frozenset[str]:
+        """The facts that any of its gates reads."""
+        return frozenset().union(*(part.needs for part in self.gates))
 
     def __call__(self, candidate: Candidate) -> Decision:
         """The strictest decision, with every reason."""
@@ -187,11 +179,11 @@ class AnyOf(Composable):
 
     gates: tuple[Gate, ...] = attrs.field(converter=_parts)
     name: str = attrs.field(default="any_of", kw_only=True)
-    needs: frozenset[str] = attrs.field(init=False, repr=False, eq=False)
 
-    @needs.default
-    def _union_of_needs(self) -> frozenset[str]:
-        return _needs(self.gates)
+    @property
+    def needs(self) -> frozenset[str]:
+        """The facts that any of its gates reads."""
+        return frozenset().union(*(part.needs for part in self.gates))
 
     def __call__(self, candidate: Candidate) -> Decision:
         """The mildest decision, with every reason."""
@@ -258,14 +250,16 @@ def _slug(name: str) -> str:
 
 
 @overload
-def gate(function: GateLike, name: str | None = None, needs: Iterable[str] | None = None) -> Composable: ...
+def gate(
+    function: GateLike, name: str | None = None, needs: Iterable[str] | None = None
+) -> ComposableGate: ...
 @overload
 def gate(
     function: None = None, name: str | None = None, needs: Iterable[str] | None = None
-) -> Callable[[GateLike], Composable]: ...
+) -> Callable[[GateLike], ComposableGate]: ...
 def gate(
     function: GateLike | None = None, name: str | None = None, needs: Iterable[str] | None = None
-) -> Composable | Callable[[GateLike], Composable]:
+) -> ComposableGate | Callable[[GateLike], ComposableGate]:
     """The gate that a plain function is, with operators; as a decorator, with arguments or without.
 
     The function takes a candidate and gives a ``Decision``, a ``Verdict`` or a truth value. ``name`` is
@@ -279,14 +273,16 @@ def gate(
     return as_gate(function, name, needs)
 
 
-def as_gate(function: GateLike, name: str | None = None, needs: Iterable[str] | None = None) -> Composable:
+def as_gate(
+    function: GateLike, name: str | None = None, needs: Iterable[str] | None = None
+) -> ComposableGate:
     """``gate`` without its use as a decorator, so that None is a mistake here.
 
     Raises:
         ConfigurationError: what is given cannot be called, or is a coroutine function.
     """
     if isinstance(function, Composable) and name is None and needs is None:
-        return function
+        return cast(ComposableGate, function)
     if not callable(function) or isinstance(function, type):
         raise ConfigurationError(f"{type(function).__name__} is not a gate: it cannot be called")
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):

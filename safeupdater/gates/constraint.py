@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import ClassVar
 
 import attrs
@@ -71,7 +71,10 @@ class Constraint(Composable):
 def _entries(versions: Iterable[str]) -> tuple[str, ...]:
     if isinstance(versions, str):
         raise ConfigurationError(f"expected a list of versions to skip, got the text {shown(versions)}")
-    return tuple(versions)
+    entries = tuple(versions)
+    for entry in entries:
+        _is_range(entry)  # refuses what is nothing at all
+    return entries
 
 
 @attrs.frozen
@@ -87,12 +90,11 @@ class SkippedVersions(Composable):
 
     versions: tuple[str, ...] = attrs.field(converter=_entries)
     name: str = attrs.field(default="skipped_versions", kw_only=True)
-    _ranges: tuple[str, ...] = attrs.field(init=False, repr=False, eq=False)
 
     needs: ClassVar[frozenset[str]] = frozenset()
 
-    @_ranges.default
-    def _entries_that_are_ranges(self) -> tuple[str, ...]:
+    @cached_property
+    def _ranges(self) -> tuple[str, ...]:
         return tuple(entry for entry in self.versions if _is_range(entry))
 
     def __call__(self, candidate: Candidate) -> Decision:

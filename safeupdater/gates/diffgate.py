@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import attrs
 from typing_extensions import TypeIs
@@ -32,7 +32,36 @@ _NOT_UPGRADES = (VersionChangeType.NO_CHANGE, VersionChangeType.UNKNOWN)
 _QUARANTINE = NotQuarantined()
 
 
-@attrs.frozen(init=False)
+@attrs.frozen
+class _OneGate:
+    """The policy that one gate is."""
+
+    gate: Gate
+
+    @cached_property
+    def _policy(self) -> AssetPolicy:
+        return AssetPolicy(gate=self.gate, fingerprint="")
+
+    def for_asset(self, asset: Asset) -> AssetPolicy:
+        return self._policy
+
+    def defaults(self) -> AssetPolicy:
+        return self._policy
+
+
+def _as_policy(value: PolicySource | GateLike) -> PolicySource:
+    return value if _is_policy(value) else _OneGate(as_gate(value))
+
+
+def _or_usual(analyzer: SemVerAnalyzer | None) -> SemVerAnalyzer:
+    return analyzer or SemVerAnalyzer()
+
+
+def _is_policy(value: PolicySource | GateLike) -> TypeIs[PolicySource]:
+    return hasattr(value, "for_asset") and hasattr(value, "defaults")
+
+
+@attrs.frozen
 class DiffGate(Composable):
     """Decides on updates, by a policy or by one gate.
 
@@ -42,15 +71,9 @@ class DiffGate(Composable):
     policy every reason is kept.
     """
 
-    _policy: PolicySource
-    analyzer: SemVerAnalyzer
-    name: str = "diff_gate"
-
-    def __init__(
-        self, policy_or_gate: PolicySource | GateLike, *, analyzer: SemVerAnalyzer | None = None
-    ) -> None:
-        policy = policy_or_gate if _is_policy(policy_or_gate) else _OneGate(as_gate(policy_or_gate))
-        self.__attrs_init__(policy, analyzer or SemVerAnalyzer())
+    _policy: PolicySource = attrs.field(converter=_as_policy, alias="policy_or_gate")
+    analyzer: SemVerAnalyzer = attrs.field(default=None, converter=_or_usual, kw_only=True)
+    name: str = attrs.field(default="diff_gate", kw_only=True)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -121,28 +144,6 @@ class DiffGate(Composable):
 @lru_cache(maxsize=64)
 def _sanity(family: str, max_major_step: int, analyzer: SemVerAnalyzer) -> tuple[SameFamily, SchemeSanity]:
     return SameFamily(family, analyzer=analyzer), SchemeSanity(max_major_step, analyzer=analyzer)
-
-
-@attrs.frozen
-class _OneGate:
-    """The policy that one gate is."""
-
-    gate: Gate
-    policy: AssetPolicy = attrs.field(init=False)
-
-    @policy.default
-    def _policy_of_gate(self) -> AssetPolicy:
-        return AssetPolicy(gate=self.gate, fingerprint="")
-
-    def for_asset(self, asset: Asset) -> AssetPolicy:
-        return self.policy
-
-    def defaults(self) -> AssetPolicy:
-        return self.policy
-
-
-def _is_policy(value: PolicySource | GateLike) -> TypeIs[PolicySource]:
-    return hasattr(value, "for_asset") and hasattr(value, "defaults")
 
 
 # --- the two-string form ----------------------------------------------------------------------------------

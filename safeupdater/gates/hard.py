@@ -17,7 +17,7 @@ from safeupdater.domain.change import Change, VersionChangeType
 from safeupdater.domain.decision import Decision, Verdict
 from safeupdater.errors import ConfigurationError, InvalidVersion
 from safeupdater.gates.combinators import Composable
-from safeupdater.gates.reasons import says, shown
+from safeupdater.gates.reasons import printable, says, shown
 
 _ANALYZER = SemVerAnalyzer()
 
@@ -181,7 +181,8 @@ class NotQuarantined(Composable):
         why = candidate.facts.quarantined
         if why is None:
             return _NO_QUARANTINE
-        return says(self.name, Verdict.REJECT, "quarantined", f"In quarantine: {why or 'it failed before'}")
+        message = f"In quarantine: {printable(why) or 'it failed before'}"
+        return says(self.name, Verdict.REJECT, "quarantined", message)
 
 
 _PARSABLE = says("parsable", Verdict.APPROVE, "versions_parsed", "Both versions can be compared")

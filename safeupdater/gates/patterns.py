@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import importlib
 from collections.abc import Callable, Iterable
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 import attrs
@@ -35,10 +36,13 @@ class Patterns:
     """
 
     texts: tuple[str, ...]
-    _matchers: tuple[Callable[[str], object], ...] = attrs.field(init=False, repr=False, eq=False)
 
-    @_matchers.default
-    def _compiled(self) -> tuple[Callable[[str], object], ...]:
+    def __attrs_post_init__(self) -> None:
+        for text in self.texts:
+            _matcher(text)  # refuses what is no pattern
+
+    @cached_property
+    def _matchers(self) -> tuple[Callable[[str], object], ...]:
         return tuple(_matcher(text) for text in self.texts)
 
     def match(self, text: str) -> str | None:
@@ -68,6 +72,7 @@ def patterns(texts: Patterns | Iterable[str]) -> Patterns:
 _NONE = Patterns(())
 
 
+@lru_cache(maxsize=512)
 def _matcher(pattern: str) -> Callable[[str], object]:
     if not pattern or len(pattern) > _MAX_PATTERN:
         raise ConfigurationError(f"{shown(pattern)} is not a pattern of 1 to {_MAX_PATTERN} characters")

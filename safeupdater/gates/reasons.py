@@ -21,3 +21,11 @@ def says(
 def shown(text: str) -> str:
     """A text that somebody else wrote, fit for a sentence: printable ASCII, at most 80 characters."""
     return ascii(text if len(text) <= 80 else text[:77] + "...")
+
+
+def printable(text: str) -> str:
+    """A sentence that somebody else wrote: what cannot be printed is escaped, at most 200 characters."""
+    cut = text if len(text) <= 200 else text[:197] + "..."
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in cut
+    )

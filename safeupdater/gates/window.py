@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
@@ -14,7 +14,7 @@ from safeupdater.domain.candidate import Candidate
 from safeupdater.domain.decision import Decision, Reason, Verdict
 from safeupdater.errors import ConfigurationError
 from safeupdater.gates.combinators import Composable
-from safeupdater.gates.reasons import says, shown
+from safeupdater.gates.reasons import printable, says, shown
 from safeupdater.gates.timing import is_usable, no_time
 
 _DAY = timedelta(days=1)
@@ -23,6 +23,7 @@ _SECOND = timedelta(seconds=1)
 _SEARCH_DAYS = 16
 
 
+@lru_cache(maxsize=128)
 def _zone(name: str) -> tzinfo:
     if name == "UTC":
         return UTC  # there even where no time zone database is
@@ -32,6 +33,10 @@ def _zone(name: str) -> tzinfo:
         raise ConfigurationError(
             f"timezone: {shown(str(name))} is not a time zone of the IANA database, such as Europe/Lisbon"
         ) from error
+
+
+def _known_zone(instance: object, attribute: object, name: str) -> None:
+    _zone(name)
 
 
 def _weekdays(days: Iterable[int]) -> frozenset[int]:
@@ -58,11 +63,10 @@ class Window:
     days: frozenset[int] = attrs.field(converter=_weekdays)
     start: time = attrs.field(validator=_naive)
     end: time = attrs.field(validator=_naive)
-    timezone: str = "UTC"
-    _tz: tzinfo = attrs.field(init=False, repr=False, eq=False)
+    timezone: str = attrs.field(default="UTC", validator=_known_zone)
 
-    @_tz.default
-    def _zone_of_name(self) -> tzinfo:
+    @cached_property
+    def _tz(self) -> tzinfo:
         return _zone(self.timezone)
 
     def is_open(self, now: datetime) -> bool:
@@ -125,12 +129,11 @@ class FreezePeriod:
 
     start: date
     end: date
-    timezone: str = "UTC"
+    timezone: str = attrs.field(default="UTC", validator=_known_zone)
     reason: str = ""
-    _tz: tzinfo = attrs.field(init=False, repr=False, eq=False)
 
-    @_tz.default
-    def _zone_of_name(self) -> tzinfo:
+    @cached_property
+    def _tz(self) -> tzinfo:
         return _zone(self.timezone)
 
     def __attrs_post_init__(self) -> None:
@@ -220,7 +223,7 @@ class UpdateWindow(Composable):
         code, message = "outside_window", "It is outside the update window"
         if freeze is not None:
             code, message = "frozen", f"Updates are frozen until the end of {freeze.end}"
-            message += f": {freeze.reason}" if freeze.reason else ""
+            message += f": {printable(freeze.reason)}" if freeze.reason else ""
         return Reason(
             code=code, message=message, verdict=Verdict.DEFER, gate=self.name, until=self.next_open(now)
         )
@@ -252,5 +255,5 @@ class Freeze(Composable):
         """Defer with ``frozen``, or approve."""
         if not self.active:
             return says(self.name, Verdict.APPROVE, "not_frozen", "Updates are not frozen")
-        message = "Updates are frozen" + (f": {self.reason}" if self.reason else "")
+        message = "Updates are frozen" + (f": {printable(self.reason)}" if self.reason else "")
         return says(self.name, Verdict.DEFER, "frozen", message)

@@ -10,6 +10,7 @@ Subclass ``GateContract`` in a test module; pytest finds its tests::
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import sys
 import types
 from collections.abc import Iterator
@@ -177,12 +178,15 @@ def _clock_calls() -> Iterator[set[str]]:
         elif name in _DATE_CLOCKS and isinstance(owner, type) and issubclass(owner, dt.date):
             calls.add(f"{owner.__name__}.{name}")
 
-    before = sys.getprofile()
+    before, collects = sys.getprofile(), gc.isenabled()
+    gc.disable()  # test tools time the collector, in the middle of whatever runs
     sys.setprofile(watch)
     try:
         yield calls
     finally:
         sys.setprofile(before)
+        if collects:
+            gc.enable()
 
 
 # --- strategies -------------------------------------------------------------------------------------------
