@@ -159,3 +159,199 @@ def test_what_cannot_be_pulled_never_stops_the_old_version(host: Host) -> None:
     drive.perform(Phase.DISCARDING)
     assert host.inspect("web") == before
     assert host.names() == {host.name("web")}
+
+
+# --- everything at once ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def networks(host: Host) -> Iterator[tuple[str, str]]:
+    """Two networks with addresses that can be asked for."""
+    names = (f"front{host.number}", f"back{host.number}")
+    for index, name in enumerate(names):
+        pool = docker.types.IPAMPool(subnet=f"10.99.{host.number * 2 + index}.0/24")
+        host.client.create_network(name, ipam=docker.types.IPAMConfig(pool_configs=[pool]))
+    yield names
+    for container in host.names():
+        host.client.remove_container(container, force=True, v=True)
+    for name in names:
+        host.client.remove_network(name)
+
+
+IMAGE_DEFAULTS = (
+    "ENV FROM_IMAGE=old KEPT=image", "LABEL from.image=old kept.label=image", "VOLUME /image-data",
+    'HEALTHCHECK --interval=30s --timeout=3s CMD ["/bin/busybox", "true"]', "WORKDIR /www", "USER 0:0",
+)  # fmt: skip
+
+
+def everything(host: Host, networks: tuple[str, str]) -> dict[str, Any]:
+    """A container that uses every field of the checklist that this machine can do."""
+    front, back = networks
+    client, reference = host.client, f"{host.repository}:1.0.0"
+    client.pull(reference)
+    client.create_volume(f"named{host.number}")
+    mounts = [
+        docker.types.Mount("/by-mount", f"named{host.number}", type="volume"),
+        docker.types.Mount("/nameless-mount", None, type="volume"),
+        docker.types.Mount("/scratch", None, type="tmpfs", tmpfs_size=1 << 20, tmpfs_mode=0o700),
+    ]
+    host_config = client.create_host_config(
+        binds={
+            f"named{host.number}": {"bind": "/data", "mode": "rw"},
+            "/etc": {"bind": "/host-etc", "mode": "ro"},
+        },
+        mounts=mounts,
+        tmpfs={"/fast": "size=1m"},
+        port_bindings={"8080/tcp": ("127.0.0.1", None), "9000/udp": ("127.0.0.1", 39000 + host.number)},
+        restart_policy={"Name": "on-failure", "MaximumRetryCount": 7},
+        cap_add=["NET_ADMIN"],
+        cap_drop=["MKNOD", "AUDIT_WRITE"],
+        sysctls={"net.core.somaxconn": "512", "net.ipv4.ip_unprivileged_port_start": "0"},
+        ulimits=[docker.types.Ulimit(name="nofile", soft=1024, hard=2048)],
+        devices=["/dev/null:/dev/zilch:rwm"],
+        device_cgroup_rules=["c 42:* rmw"],
+        log_config=docker.types.LogConfig(type="json-file", config={"max-size": "1m", "max-file": "2"}),
+        extra_hosts={"somewhere": "10.0.0.1"},
+        dns=["10.0.0.53"],
+        dns_search=["example.test"],
+        dns_opt=["ndots:2"],
+        init=True,
+        shm_size=1 << 25,
+        mem_limit=1 << 28,
+        mem_reservation=1 << 27,
+        nano_cpus=500_000_000,
+        pids_limit=64,
+        cpuset_cpus="0",
+        oom_score_adj=100,
+        group_add=["1234"],
+        security_opt=["no-new-privileges:true"],
+        ipc_mode="shareable",
+        network_mode=front,
+    )
+    endpoint = client.create_endpoint_config(
+        aliases=["www", "api"], ipv4_address=f"10.99.{host.number * 2}.77"
+    )
+    made = client.create_container(
+        reference,
+        name=host.name("all"),
+        hostname="chosen",
+        domainname="example.test",
+        user="0:1234",
+        environment={"KEPT": "mine", "ONLY": "mine"},
+        labels={"kept.label": "mine", "only.label": "mine", "com.docker.compose.image": "sha256:old"},
+        volumes=["/nameless"],
+        ports=[8080, (9000, "udp"), 7000],
+        stop_signal="SIGINT",
+        mac_address="02:42:0a:63:00:99",
+        stdin_open=True,
+        healthcheck={"interval": 5_000_000_000},
+        host_config=host_config,
+        networking_config=client.create_networking_config({front: endpoint}),
+    )
+    # docker-py has no argument for it.
+    client.connect_container_to_network(
+        made["Id"], back, aliases=["deep"], ipv4_address=f"10.99.{host.number * 2 + 1}.88"
+    )
+    client.start(made["Id"])
+    places = ("/data", "/by-mount", "/nameless", "/nameless-mount", "/image-data")
+    for place in places:
+        run(client, made["Id"], f"echo precious {place} > {place}/file")
+    return dict(client.inspect_container(made["Id"]))
+
+
+def run(client: docker.APIClient, container: str, script: str) -> str:
+    execution = client.exec_create(container, ["/bin/sh", "-c", script])
+    output = client.exec_start(execution["Id"]).decode()
+    assert client.exec_inspect(execution["Id"])["ExitCode"] == 0, output
+    return str(output)
+
+
+def checksums(client: docker.APIClient, container: str) -> str:
+    return run(
+        client, container, "busybox sha256sum /data/* /by-mount/* /nameless/* /nameless-mount/* /image-data/*"
+    )
+
+
+# What a daemon gives each container anew.
+PER_CONTAINER = {
+    "Id", "Created", "ResolvConfPath", "HostnamePath", "HostsPath", "LogPath", "GraphDriver", "State",
+    "RestartCount",
+}  # fmt: skip
+PER_ENDPOINT = {"EndpointID", "Aliases"}
+
+
+def flat(value: Any, path: str = "") -> dict[str, Any]:
+    """A nested value as one mapping from paths to leaves."""
+    if isinstance(value, dict) and value:
+        return {k: v for key, item in value.items() for k, v in flat(item, f"{path}.{key}").items()}
+    return {path: value}
+
+
+def comparable(inspect: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in inspect.items() if key not in PER_CONTAINER}
+    kept["Mounts"] = {mount["Destination"]: mount for mount in kept["Mounts"]}
+    settings = kept.pop("NetworkSettings")
+    kept["Networks"] = {
+        name: {key: value for key, value in endpoint.items() if key not in PER_ENDPOINT}
+        | {"Aliases": sorted(set(endpoint["Aliases"] or ()) - {inspect["Id"][:12]})}
+        for name, endpoint in settings["Networks"].items()
+    }
+    kept["Ports"] = sorted(settings["Ports"])
+    return kept
+
+
+def test_the_everything_container_changes_only_in_what_its_image_changes(
+    host: Host, networks: tuple[str, str]
+) -> None:
+    host.release("1.0.0", changes=IMAGE_DEFAULTS)
+    new = host.release(
+        "1.0.1",
+        changes=(
+            "ENV FROM_IMAGE=new ADDED=new KEPT=image",
+            "LABEL from.image=new kept.label=image",
+            "WORKDIR /tmp",
+        ),
+    )
+    before = everything(host, networks)
+    sums = checksums(host.client, before["Id"])
+    drive = host.drive("all", new)
+
+    report = host.backend.preflight(drive.operation)
+    assert report.refusal is None, report.refusal
+    drive.update()
+
+    after = host.inspect("all")
+    old, fresh = flat(comparable(before)), flat(comparable(after))
+    changed = {path for path in {*old, *fresh} if old.get(path) != fresh.get(path)}
+    nameless = {f".Mounts./{place}.Mode" for place in ("nameless", "image-data")}
+    assert changed - nameless == {
+        ".Image", ".Config.Image", ".Config.Env", ".Config.WorkingDir", ".Config.Volumes./image-data",
+        ".Config.Healthcheck.Test", ".Config.Healthcheck.Timeout", ".Config.Labels.from.image",
+        ".Config.Labels.safeupdater.operation", ".Config.Labels.com.docker.compose.image",
+        ".HostConfig.Mounts",
+    }  # fmt: skip
+    assert sorted(after["Config"]["Env"]) == ["ADDED=new", "FROM_IMAGE=new", "KEPT=mine", "ONLY=mine"]
+    assert after["Config"]["WorkingDir"] == "/tmp"
+    assert after["Config"]["Labels"]["kept.label"] == "mine"
+    assert after["Config"]["Labels"]["com.docker.compose.image"] == after["Image"]
+    assert checksums(host.client, after["Id"]) == sums
+
+
+def test_the_everything_container_is_restored_as_it_was(host: Host, networks: tuple[str, str]) -> None:
+    host.release("1.0.0", changes=IMAGE_DEFAULTS)
+    new = host.release("1.0.1", Kind.BAD)
+    before = everything(host, networks)
+    sums = checksums(host.client, before["Id"])
+    volumes = {volume["Name"] for volume in host.client.volumes()["Volumes"]}
+    drive = host.drive("all", new)
+
+    drive.switch()
+    assert run(host.client, host.name("all"), "cat /nameless/file") == "precious /nameless\n"
+    drive.restore()
+
+    after = host.inspect("all")
+    assert after["Id"] == before["Id"]
+    assert comparable(after) == comparable(before)
+    assert after["State"]["Running"]
+    assert checksums(host.client, after["Id"]) == sums
+    assert {volume["Name"] for volume in host.client.volumes()["Volumes"]} == volumes
