@@ -277,8 +277,8 @@ def watching_observed(state: Watching, seen: Observed) -> State:
     if judged is not None:
         return Deciding(operation, _verdict(operation, judged))
     # A look that came late does not make the following ones hurry.
-    due_s = max(_first(state.began_s and state.due_s, seen.now_s), seen.now_s - health.interval_s)
     began_s = _first(state.began_s, seen.now_s)
+    due_s = began_s if state.began_s is None else max(state.due_s, seen.now_s - health.interval_s)
     return Watching(operation, began_s, seen.now_s, due_s + health.interval_s, state.identity, window)
 
 
