@@ -82,14 +82,17 @@ _DIGIT_LED_WORD = re.compile(r"(?<![^-_])[vV]?[0-9]")
 
 _GLUED = r"(?i:version|ver|v|release|rel|r)"
 # A word with digits may end in `-` or `_` only: in `python3.12` the dot belongs to Python's version.
-_PREFIX_WORD = rf"(?:{_HASH}[-_]|x86_64[-_.]|(?!{_GLUED}[0-9])(?:[A-Za-z]+[-_.]|[A-Za-z][A-Za-z0-9]*[-_]))"
+# No text is matched by two of these, and `*+` never tries again: otherwise `a-a-a-…` takes for ever.
+_PREFIX_WORD = (
+    rf"(?:(?=[0-9]){_HASH}[-_]|x86_64[-_.]|(?!{_GLUED}[0-9]|x86_64)(?:[A-Za-z]+\.|[A-Za-z][A-Za-z0-9]*[-_]))"
+)
 _STAMP = r"(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])-[0-3][0-9](?:T[0-9]{2}-[0-9]{2}-[0-9]{2}Z)?"
 _VERSION_TAG = re.compile(
-    rf"(?P<prefix>{_PREFIX_WORD}*{_GLUED}?)"
+    rf"(?P<prefix>{_PREFIX_WORD}*+{_GLUED}?)"
     rf"(?:(?P<stamp>{_STAMP})|(?P<numbers>{NUMBERS}))(?!\.?[0-9])"
     rf"(?:[-._]?(?P<prerelease>{PRERELEASE}))?"
-    rf"(?P<revisions>(?:{REVISION})*)"
-    r"(?P<variant>(?:[A-Za-z][A-Za-z0-9]*)?(?:(?:-+|_+|\.)[A-Za-z0-9]+)*)"
+    rf"(?P<revisions>(?:{REVISION})*+)"
+    r"(?P<variant>(?:[A-Za-z][A-Za-z0-9]*)?(?:(?:-+|_+|\.)[A-Za-z0-9]+)*+)"
     rf"(?:\+(?P<build>{BUILD}))?"
 )
 _NUMBER = re.compile(NUMBER)

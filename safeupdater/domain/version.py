@@ -73,7 +73,7 @@ class Version:
             raise InvalidVersion(f"a version has 1 to {MAX_NUMBERS} numbers, not {len(self.numbers)}")
         if min(self.numbers) < 0 or max(self.numbers) >= 10**MAX_DIGITS:
             raise InvalidVersion(f"a number of a version has at most {MAX_DIGITS} digits and no sign")
-        if (self.prerelease or self.revisions) and _read_suffix(self._suffix) != (
+        if (self.prerelease is not None or self.revisions) and _read_suffix(self._suffix) != (
             self.prerelease,
             self.revisions,
         ):
@@ -136,7 +136,7 @@ class Version:
 
     @property
     def _suffix(self) -> str:
-        prerelease = f"-{self.prerelease}" if self.prerelease else ""
+        prerelease = "" if self.prerelease is None else f"-{self.prerelease}"
         return prerelease + "".join(f"{label}{number}" for label, number in self.revisions)
 
     def __str__(self) -> str:

@@ -21,6 +21,7 @@ from safeupdater.analysis.strict import MAX_SAFE_NUMBER, compare_semver, diff_se
 from safeupdater.errors import InvalidVersion
 
 COUNT = int(os.environ.get("SAFEUPDATER_DIFFERENTIAL", "10000"))
+BROKEN_COUNT = min(COUNT, 20_000)
 SEED = 20240612
 
 
@@ -190,7 +191,7 @@ def test_broken_ranges_are_never_wider_than_npm_reads_them() -> None:
     """What we accept, npm accepts and answers alike; what only we refuse is listed in the docs."""
     generator = Generator(SEED + 4, MAX_SAFE_NUMBER - 1)
     questions = []
-    for _ in range(COUNT):
+    for _ in range(BROKEN_COUNT):
         version = generator.version()
         text = generator.broken(generator.range(_numbers(version)))
         questions.append((version, text, generator.random.random() < 0.5))
@@ -200,12 +201,12 @@ def test_broken_ranges_are_never_wider_than_npm_reads_them() -> None:
     ours = [_contains(*question) for question in questions]
     answered = [found for found in zip(questions, ours, theirs, strict=True) if found[1] != "error"]
     assert [found for found in answered if found[1] != found[2]] == []
-    assert len(answered) > COUNT / 10
+    assert len(answered) > BROKEN_COUNT / 10
 
 
 def test_broken_versions_are_refused_alike() -> None:
     generator = Generator(SEED + 5)
-    texts = [generator.broken(generator.version()) for _ in range(COUNT)]
+    texts = [generator.broken(generator.version()) for _ in range(BROKEN_COUNT)]
 
     theirs = oracle.ask([("compare", text, text) for text in texts])
 
