@@ -257,6 +257,7 @@ class JsonFileStore:
                 f"{self._directory} was opened by process {self._pid}: a child process may not write to it",
                 code="store_locked",
             )
+        self._log.require_usable()
         return self._log
 
     def _is_ours(self) -> bool:

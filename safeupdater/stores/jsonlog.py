@@ -105,14 +105,26 @@ class JournalLog:
         """Whether it can be written to."""
         return self._broken is None
 
+    def require_usable(self) -> None:
+        """Refuses where an earlier failure left it unknown what the file holds.
+
+        Raises:
+            StoreError: ``store_broken``.
+        """
+        if self._broken is not None:
+            raise StoreError(
+                f"{self._path} takes no more changes since an earlier failure ({self._broken}): "
+                "what was acknowledged is there; close the store and open it again",
+                code="store_broken",
+            )
+
     def write(self, record: dict[str, Any], apply: Callable[[], None]) -> None:
         """Makes a record durable, then applies it.
 
         Raises:
             StoreError: it is not durable, and was not applied.
         """
-        if self._broken is not None:
-            raise self._refusal(self._broken)
+        self.require_usable()
         line = frame(self._seq + 1, record)
         # Whatever interrupts the next lines (a signal handler that raises) leaves the log refusing.
         self._broken = StoreError("a write was interrupted", code="interrupted_write")
@@ -128,8 +140,7 @@ class JournalLog:
         Raises:
             StoreError: it was not replaced.
         """
-        if self._broken is not None:
-            raise self._refusal(self._broken)
+        self.require_usable()
         old = self._log
         try:
             self._replace_file([header(self._seq), *records], first=self._seq - len(records))
@@ -163,13 +174,6 @@ class JournalLog:
         else:
             self._broken = None
         raise io_error(error, str(self._path)) from error
-
-    def _refusal(self, cause: StoreError) -> StoreError:
-        return StoreError(
-            f"{self._path} takes no more changes since an earlier failure ({cause}): "
-            "nothing is lost; close the store and open it again",
-            code="store_broken",
-        )
 
     def _take_up(self, found: Scan) -> None:
         self._first, last = found.lines[0].seq, found.lines[-1]
