@@ -40,11 +40,11 @@ def read_document(node: Node, problems: Problems) -> Document:
     rules: tuple[RuleDocument, ...] = ()
     if "version" in entries:
         _check_version(entries["version"], problems)
-    if "rules" in entries:
-        rules = _read_rules(entries["rules"], problems)
     settings = {}
     if isinstance(node, MapNode):
         settings = SETTINGS.read_keys(node, "$", problems, also=("version", "rules")) or {}
+    if "rules" in entries:
+        rules = _read_rules(entries["rules"], problems)
     problems.raise_if_any()
     return Document(settings=settings, rules=rules)
 

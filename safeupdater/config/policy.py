@@ -86,13 +86,15 @@ class Policy:
         """The policy to use: the explicit file, else that of ``SAFEUPDATER_POLICY``, else ``policy.yaml``
         in the working directory, else the built-in one.
 
-        A file that is there but cannot be used is an error, never a reason to look further.
+        An empty variable counts as unset. A file that is there but cannot be used is an error, never a
+        reason to look further.
 
         Raises:
             ConfigurationError: the file cannot be used.
         """
-        named = explicit or (os.environ if environ is None else environ).get(ENVIRONMENT_VARIABLE)
-        if named:
+        if explicit is not None:
+            return cls.load(explicit)
+        if named := (os.environ if environ is None else environ).get(ENVIRONMENT_VARIABLE):
             return cls.load(named)
         path = Path(cwd or ".") / FILE_NAME
         try:

@@ -202,7 +202,7 @@ class HookSpec:
     )
     point: HookPoint = key(member(HookPoint), "When it runs.")
     command: tuple[str, ...] = key(
-        ListKind(item=text("a list of texts: program and arguments", lines=True, secret=True), minimum=1),
+        ListKind(item=text(lines=True, secret=True), minimum=1),
         "Program and arguments; no shell.",
     )  # fmt: skip
     in_container: bool = key(FLAG, "Whether it runs in the container, or beside the updater.", default=True)

@@ -18,7 +18,7 @@ WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def parse_duration(value: object) -> float:
-    """Seconds from ``3d``, ``1h30m``, ``300s`` or a bare number of seconds, to the millisecond.
+    """Seconds from ``3d``, ``1h30m``, ``300s`` or a bare number of seconds.
 
     Raises:
         ValueError: it is none of these.
@@ -29,11 +29,11 @@ def parse_duration(value: object) -> float:
             raise ValueError(value)
         parts = zip(match.groups(), _UNITS.values(), strict=True)
         return float(sum(Decimal(number) * unit for number, unit in parts if number))
-    return round(_finite(value), 3)
+    return _finite(value)
 
 
 def format_duration(seconds: float) -> str:
-    """The canonical text of a duration, without weeks: ``3d``, ``1h30m``, ``0.5s``."""
+    """The canonical text of a duration, to the millisecond and without weeks: ``3d``, ``1h30m``, ``0.5s``."""
     rest = round(seconds * 1000)
     text = ""
     for unit in ("d", "h", "m"):
@@ -54,7 +54,7 @@ def parse_share(value: object) -> float:
         if re.fullmatch(SHARE, value) is None:
             raise ValueError(value)
         return float(Decimal(value[:-1]) / 100)
-    return round(_finite(value), 6)
+    return _finite(value)
 
 
 def parse_clock(value: object) -> time:
