@@ -11,7 +11,7 @@ import attrs
 
 from safeupdater.domain.asset import AssetStatus
 from safeupdater.domain.change import Change
-from safeupdater.domain.health import Condition, Tally
+from safeupdater.domain.health import Condition, Observation, Tally
 from safeupdater.domain.notice import Severity
 from safeupdater.domain.operation import (
     Finished,
@@ -193,33 +193,43 @@ class UpdateExecutor:
 
     # --- opening --------------------------------------------------------------------------------------------
 
-    def open(
-        self,
-        planned: PlannedUpdate,
-        approval: Approval | None = None,
-        *,
-        restores: str | None = None,
-    ) -> str | OperationResult:
+    def open(self, planned: PlannedUpdate, approval: Approval | None = None) -> str | OperationResult:
         """Opens an operation and gives its id, or says why it may not begin. Touches nothing but the store.
-
-        ``restores`` names the operation whose snapshot is to be brought back: a rollback by hand, which a
-        person asked for, so neither gates nor budgets are asked.
 
         Raises:
             StoreError: the store did not answer; nothing was begun.
             ConfigurationError: a health check of the policy cannot be made.
         """
         now = self._clock.now()
-        backend = self._backend_of(planned.target_id)
-        if backend is None:
-            return refusal(planned, "no_backend", f"no backend reaches {planned.target_id}")
         settings = self._review(planned, now, approval)
         if isinstance(settings, OperationResult):
             return settings
-        if restores is None:
-            admitted = self._admission.admit(planned, now)
-            if not admitted.admitted:
-                return refusal(planned, admitted.code, admitted.message, admitted.until)
+        admitted = self._admission.admit(planned, now)
+        if not admitted.admitted:
+            return refusal(planned, admitted.code, admitted.message, admitted.until)
+        return self._begin(planned, settings, now, approval=approval)
+
+    def open_return(
+        self, planned: PlannedUpdate, settings: OperationSettings, restores: str
+    ) -> str | OperationResult:
+        """Opens an operation that brings back the snapshot of an earlier one.
+
+        A person asked for it, so neither gates nor budgets are asked.
+        """
+        return self._begin(planned, settings, self._clock.now(), restores=restores)
+
+    def _begin(
+        self,
+        planned: PlannedUpdate,
+        settings: OperationSettings,
+        now: datetime,
+        *,
+        approval: Approval | None = None,
+        restores: str | None = None,
+    ) -> str | OperationResult:
+        backend = self._backend_of(planned.target_id)
+        if backend is None:
+            return refusal(planned, "no_backend", f"no backend reaches {planned.target_id}")
         lease = self._store.acquire(planned.target_id, self._holder, _DEADLINE_S + LEASE_MARGIN_S)
         if lease is None:
             return refusal(planned, "target_busy", f"another updater works on {planned.target_id}")
@@ -341,6 +351,18 @@ class UpdateExecutor:
         seen = acting.look(flight.backend, flight.context, (), self._clock)
         alive = {Condition.READY, Condition.UNREADY, Condition.STARTING}
         return seen.observation is not None and seen.observation.condition in alive
+
+    def observe(self, operation_id: str, *, old: bool = False) -> Observation | None:
+        """What the runtime says now about an operation's new version, or the old; None: it does not say."""
+        entries = self._store.load(operation_id)
+        opened = entries[0].event if entries else None
+        backend = self._backend_of(opened.target_id) if isinstance(opened, OperationPlanned) else None
+        if not isinstance(opened, OperationPlanned) or backend is None:
+            return None
+        state = replay(entry.event for entry in entries)
+        lease = Lease(key=opened.target_id, holder="", epoch=entries[-1].epoch, ttl_s=0.0)
+        flight = self._flight(opened, state, backend, lease, entries[0].at)
+        return acting.look(backend, flight.context, (), self._clock, old=old).observation
 
     # --- one operation --------------------------------------------------------------------------------------
 

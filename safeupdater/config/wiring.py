@@ -1,0 +1,86 @@
+"""The defaults of the facade: which adapter stands at each port when nobody says otherwise."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from safeupdater.protocols import Clock, HealthChecks, Hooks, PolicySource, StateStore, TagSource
+
+STORE_VARIABLE = "SAFEUPDATER_STORE"
+
+
+def clock() -> Clock:
+    """The machine's clock."""
+    from safeupdater.stores.clock import SystemClock
+
+    return SystemClock()
+
+
+def store(clock: Clock) -> StateStore:
+    """A store in memory: nothing is kept unless a caller names a place for it."""
+    from safeupdater.stores.memory import MemoryStore
+
+    return MemoryStore(clock)
+
+
+def policy() -> PolicySource:
+    """The policy that the command line would find."""
+    from safeupdater.config.policy import Policy
+
+    return Policy.find()
+
+
+def checks() -> HealthChecks:
+    """Every health check that is built in or installed."""
+    from safeupdater.probes import HealthCheckFactory
+
+    return HealthCheckFactory()
+
+
+def hooks() -> Hooks:
+    """Hooks run in the container, or as commands beside the updater."""
+    from safeupdater.probes.hooks import CommandHooks
+
+    return CommandHooks()
+
+
+def registry() -> TagSource:
+    """A client for any OCI registry, with the credentials that Docker would use."""
+    from safeupdater.registries.oci import RegistryClient
+
+    return RegistryClient()
+
+
+def holder() -> str:
+    """Who holds leases: this process."""
+    from safeupdater.stores.holder import holder_identity
+
+    return holder_identity()
+
+
+def new_id() -> str:
+    """A new operation id: a UUID of version 7 (RFC 9562), so that ids sort by time."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = milliseconds << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    text = f"{value:032x}"
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+def from_env(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The arguments of ``Updater`` that an environment names."""
+    from safeupdater.backends.docker import DockerBackend
+    from safeupdater.config.policy import Policy
+    from safeupdater.stores import open_store
+
+    environ = os.environ if environ is None else environ
+    own_clock = clock()
+    return {
+        "backends": [DockerBackend.from_env(environ)],
+        "policy": Policy.find(environ=environ),
+        "store": open_store(environ.get(STORE_VARIABLE, "memory:"), own_clock),
+        "clock": own_clock,
+    }

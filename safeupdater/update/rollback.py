@@ -1,0 +1,278 @@
+"""The ways back: recovery after an interruption, rollback by hand, and what people decide."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+import attrs
+
+from safeupdater.domain.change import Change, VersionChangeType
+from safeupdater.domain.decision import Decision, Reason, Verdict
+from safeupdater.domain.health import Condition
+from safeupdater.domain.operation import (
+    AbortRequested,
+    Event,
+    OperationPlanned,
+    Outcome,
+    Quarantine,
+    Resolution,
+    Resolved,
+    Snapshot,
+)
+from safeupdater.domain.plan import PlannedUpdate
+from safeupdater.errors import RollbackError, VersionConflict
+from safeupdater.protocols import Backend, Clock, StateStore
+from safeupdater.update.accounts import lifted, quarantine_key
+from safeupdater.update.executor import UpdateExecutor
+from safeupdater.update.machine import is_ended, is_parked, replay
+from safeupdater.update.result import OperationResult
+from safeupdater.update.states import RollbackFailed, State, Succeeded
+
+_APPEND_TRIES = 5
+_BUSY_POLL_S = 2.0
+
+
+class RollbackManager:
+    """Finishes what was interrupted, and takes targets back on request.
+
+    It acts through an ``UpdateExecutor`` only, by the same claim on an operation as any new work.
+    """
+
+    def __init__(
+        self, executor: UpdateExecutor, store: StateStore, backends: Iterable[Backend], *, clock: Clock
+    ) -> None:
+        self._executor = executor
+        self._store = store
+        self._backends = tuple(backends)
+        self._clock = clock
+
+    # --- recovery -------------------------------------------------------------------------------------------
+
+    def recover(self, *, wait_s: float = 0.0) -> tuple[OperationResult, ...]:
+        """Finishes every operation that nobody works on; safe to call at any time, as often as one likes.
+
+        The operations of a dead process are taken over at once. Where a holder may still live, its lease
+        must expire: that is waited for up to ``wait_s`` seconds, else the operation is left to the next
+        call and its result says ``target_busy``. What waits for a person is left alone.
+        """
+        results: dict[str, OperationResult] = {}
+        until_s = self._clock.monotonic() + wait_s
+        while True:
+            ids = [item for item in self._interrupted() if item not in results or _is_busy(results[item])]
+            results.update(zip(ids, self._executor.run(ids), strict=True))
+            if not any(_is_busy(result) for result in results.values()):
+                break
+            if self._clock.monotonic() >= until_s:
+                break
+            self._clock.wait(_BUSY_POLL_S, lambda: False)
+        return tuple(results.values())
+
+    def _interrupted(self) -> list[str]:
+        return [
+            opened.operation_id
+            for opened in self._store.unfinished()
+            if not is_parked(self._state(opened.operation_id))
+        ]
+
+    def _state(self, operation_id: str) -> State:
+        return replay(entry.event for entry in self._store.load(operation_id))
+
+    # --- rollback by hand -----------------------------------------------------------------------------------
+
+    def rollback(self, target_id: str, *, by: str) -> OperationResult:
+        """Brings back the last good version of a target, watching it like any update.
+
+        An update of the target that is still under way is turned back instead.
+
+        Raises:
+            RollbackError: there is no snapshot to go back to.
+        """
+        open_id = self._open_operation(target_id)
+        if open_id is not None:
+            return self._turn_back(open_id, target_id, by)
+        opened, snapshot = self._last_good(target_id)
+        opened_id = self._executor.open_return(
+            _reversed(opened, by), opened.settings, restores=snapshot.operation_id
+        )
+        if isinstance(opened_id, OperationResult):
+            return opened_id
+        return self._executor.run([opened_id])[0]
+
+    def _turn_back(self, operation_id: str, target_id: str, by: str) -> OperationResult:
+        if is_parked(self._state(operation_id)):
+            return self.resolve(target_id, Resolution.RESTORE, by=by)
+        self.abort(target_id, by=by, reason="rollback")
+        return self._executor.run([operation_id])[0]
+
+    def _last_good(self, target_id: str) -> tuple[OperationPlanned, Snapshot]:
+        for snapshot in sorted(self._snapshots(target_id), key=lambda item: item.taken_at, reverse=True):
+            entries = self._store.load(snapshot.operation_id)
+            opened = entries[0].event if entries else None
+            if isinstance(opened, OperationPlanned) and isinstance(
+                replay(entry.event for entry in entries), Succeeded
+            ):
+                return opened, snapshot
+        raise RollbackError(
+            f"{target_id} has no earlier version to go back to: no snapshot of a finished update is kept",
+            code="no_snapshot",
+            target_id=target_id,
+        )
+
+    def _snapshots(self, target_id: str | None = None) -> Iterator[Snapshot]:
+        for _, stored in self._store.iterate("snapshot"):
+            snapshot = stored.value
+            if isinstance(snapshot, Snapshot) and target_id in (None, snapshot.target_id):
+                yield snapshot
+
+    # --- what people decide ---------------------------------------------------------------------------------
+
+    def abort(self, target_id: str, *, by: str, reason: str = "") -> bool:
+        """Asks the update of a target to stop; whether there was one.
+
+        Before the switch it ends as aborted, before the verdict it goes back, after it nothing changes.
+        Whoever works on the operation notices within seconds; ``recover`` finishes one that nobody
+        works on.
+        """
+        operation_id = self._open_operation(target_id)
+        if operation_id is None:
+            return False
+        return self._journal(operation_id, AbortRequested(by=by, reason=reason))
+
+    def resolve(
+        self, target_id: str, resolution: Resolution, *, by: str, reason: str = ""
+    ) -> OperationResult:
+        """Decides a held operation or a failed rollback: keep the new version, restore the old, or let be.
+
+        Raises:
+            RollbackError: nothing of this target waits for a person, or the new version is not there to
+                keep.
+        """
+        operation_id = self._open_operation(target_id)
+        state = self._state(operation_id) if operation_id is not None else None
+        if operation_id is None or state is None or not is_parked(state):
+            raise RollbackError(f"nothing of {target_id} waits for a person", code="nothing_to_resolve")
+        if resolution is Resolution.KEEP_NEW and isinstance(state, RollbackFailed):
+            self._require_new_version(operation_id, target_id)
+        self._journal(operation_id, Resolved(resolution=resolution, by=by, reason=reason))
+        return self._executor.run([operation_id])[0]
+
+    def _require_new_version(self, operation_id: str, target_id: str) -> None:
+        seen = self._executor.observe(operation_id)
+        if seen is None or seen.condition is not Condition.READY:
+            said = seen.detail or seen.code if seen else "the runtime did not answer"
+            raise RollbackError(
+                f"the new version of {target_id} does not run, so it cannot be kept: {said}",
+                code="new_version_not_ready",
+            )
+
+    def _open_operation(self, target_id: str) -> str | None:
+        opened = [item for item in self._store.unfinished() if item.target_id == target_id]
+        return opened[0].operation_id if opened else None
+
+    def _journal(self, operation_id: str, event: Event) -> bool:
+        """Journals a person's word, beside whoever works on the operation."""
+        for _ in range(_APPEND_TRIES):
+            entries = self._store.load(operation_id)
+            if is_ended(replay(entry.event for entry in entries)):
+                return False
+            try:
+                self._store.append(operation_id, [event], expected_version=len(entries), at=self._clock.now())
+            except VersionConflict:
+                continue
+            return True
+        raise VersionConflict(f"{operation_id} is being written by others all the time: try again")
+
+    # --- quarantine -----------------------------------------------------------------------------------------
+
+    def quarantined(self, *, include_lifted: bool = False) -> tuple[Quarantine, ...]:
+        """What is not tried again by itself."""
+        now = self._clock.now()
+        entries = (stored.value for _, stored in self._store.iterate("quarantine"))
+        return tuple(
+            entry
+            for entry in entries
+            if isinstance(entry, Quarantine) and (include_lifted or entry.is_active(now))
+        )
+
+    def allow_again(self, asset_id: str, digest: str, *, by: str) -> Quarantine:
+        """Lets an (asset, digest) be tried again.
+
+        Raises:
+            RollbackError: it is not in quarantine.
+        """
+        key = quarantine_key(asset_id, digest)
+        stored = self._store.get("quarantine", key)
+        if stored is None or not isinstance(stored.value, Quarantine):
+            raise RollbackError(f"{digest} of {asset_id} is not in quarantine", code="not_quarantined")
+        allowed = lifted(stored.value, by)
+        self._store.put("quarantine", key, allowed, expected=stored.version)
+        return allowed
+
+    # --- retention ------------------------------------------------------------------------------------------
+
+    def collect(self) -> tuple[str, ...]:
+        """Lets go of snapshots, and of what backends kept for them, that no way back needs any more.
+
+        Kept are those of open operations and, of finished updates, the newest ``keep_previous`` per
+        target for ``retain`` seconds. Returns what was removed, in words.
+        """
+        expired, kept = self._sorted_snapshots()
+        removed: list[str] = []
+        for backend in self._backends:
+            mine = [item for item in expired if backend.owns(item.target_id)]
+            if mine:
+                others = [item for item in kept if backend.owns(item.target_id)]
+                removed += backend.collect(mine, others)
+                for snapshot in mine:
+                    self._store.delete("snapshot", snapshot.operation_id)
+        return tuple(removed)
+
+    def _sorted_snapshots(self) -> tuple[list[Snapshot], list[Snapshot]]:
+        by_target: defaultdict[str, list[Snapshot]] = defaultdict(list)
+        for snapshot in self._snapshots():
+            by_target[snapshot.target_id].append(snapshot)
+        expired: list[Snapshot] = []
+        kept: list[Snapshot] = []
+        for snapshots in by_target.values():
+            previous = 0
+            for snapshot in sorted(snapshots, key=lambda item: item.taken_at, reverse=True):
+                is_kept, is_previous = self._is_kept(snapshot, previous)
+                previous += is_previous
+                (kept if is_kept else expired).append(snapshot)
+        return expired, kept
+
+    def _is_kept(self, snapshot: Snapshot, newer: int) -> tuple[bool, bool]:
+        """Whether a snapshot is kept, and whether it counts as a previous version."""
+        entries = self._store.load(snapshot.operation_id)
+        opened = entries[0].event if entries else None
+        if not isinstance(opened, OperationPlanned):
+            return True, False  # the state was lost: evidence is never thrown away
+        state = replay(entry.event for entry in entries)
+        if not is_ended(state):
+            return True, False
+        policy = opened.settings.rollback
+        is_young = self._clock.now() - snapshot.taken_at < timedelta(seconds=policy.retain_s)
+        is_previous = isinstance(state, Succeeded)
+        return is_previous and is_young and newer < policy.keep_previous, is_previous
+
+
+def _is_busy(result: OperationResult) -> bool:
+    return result.outcome is Outcome.INTERRUPTED and result.code == "target_busy"
+
+
+def _reversed(opened: OperationPlanned, by: str) -> PlannedUpdate:
+    reason = Reason(
+        code="rollback_requested", message=f"{by} asked for the version before", verdict=Verdict.APPROVE
+    )
+    changes = tuple(
+        Change(
+            asset_id=change.asset_id,
+            current=change.new,
+            new=change.current,
+            change_type=VersionChangeType.UNKNOWN,
+        )
+        for change in opened.changes
+    )
+    return attrs.evolve(opened.planned, changes=changes, decision=Decision.because(reason), alternatives=())

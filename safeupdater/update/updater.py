@@ -1,0 +1,320 @@
+"""The facade: scan, plan, approve, apply, recover, with everything beneath it wired together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from importlib import import_module
+from types import TracebackType
+from typing import Any, Self
+
+import attrs
+
+from safeupdater.analysis import SemVerAnalyzer
+from safeupdater.domain.asset import Asset
+from safeupdater.domain.decision import Verdict
+from safeupdater.domain.notice import ScanFinished, Severity
+from safeupdater.domain.operation import Outcome, Resolution
+from safeupdater.domain.plan import Approval, Plan, PlannedUpdate
+from safeupdater.errors import ConfigurationError, ErrorClass, ScanError, UpdateError, classify
+from safeupdater.protocols import (
+    Admission,
+    Backend,
+    Clock,
+    FactSource,
+    HealthChecks,
+    Hooks,
+    Observer,
+    PolicySource,
+    StateStore,
+    TagSource,
+)
+from safeupdater.update.admission import Limits, LocalAdmission
+from safeupdater.update.executor import Progressed, UpdateExecutor
+from safeupdater.update.facts import StoreFacts
+from safeupdater.update.inventory import Inventory
+from safeupdater.update.notifier import Notifier
+from safeupdater.update.planning import plan_updates
+from safeupdater.update.result import OperationResult
+from safeupdater.update.review import PolicyReview
+from safeupdater.update.rollback import RollbackManager
+
+
+@attrs.frozen(kw_only=True)
+class Scan:
+    """What a scan of every backend saw; ``problems`` names the backends that did not answer."""
+
+    assets: tuple[Asset, ...]
+    finished: tuple[ScanFinished, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class Updater:
+    """Keeps what runs on some backends up to date, by one policy, with one store.
+
+    Everything has a default: the policy is looked for as the command line does, the store is in memory,
+    the registry client speaks to any OCI registry. What is passed in is used as it is.
+    """
+
+    def __init__(
+        self,
+        *,
+        backends: Iterable[Backend],
+        policy: PolicySource | None = None,
+        store: StateStore | None = None,
+        tags: TagSource | None = None,
+        facts: Sequence[FactSource] = (),
+        observers: Iterable[Observer] = (),
+        clock: Clock | None = None,
+        checks: HealthChecks | None = None,
+        hooks: Hooks | None = None,
+        admission: Admission | None = None,
+        analyzer: SemVerAnalyzer | None = None,
+        progress: Callable[[Progressed], None] | None = None,
+    ) -> None:
+        wiring = _wiring()
+        self.backends = tuple(backends)
+        self.clock: Clock = clock or wiring.clock()
+        self.policy: PolicySource = policy or wiring.policy()
+        self.store: StateStore = store or wiring.store(self.clock)
+        self._tags = tags
+        self._facts = tuple(facts)
+        self._observers = tuple(observers)
+        self._notifier = Notifier(self._observers)
+        self._analyzer = analyzer or SemVerAnalyzer()
+        self.inventory = Inventory(self.store)
+        self.executor = UpdateExecutor(
+            self.backends,
+            self.store,
+            clock=self.clock,
+            checks=checks or wiring.checks(),
+            review=PolicyReview(
+                self.policy, self.store, facts=self._all_facts(stored=False), analyzer=self._analyzer
+            ),
+            holder=wiring.holder(),
+            new_id=wiring.new_id,
+            admission=admission or LocalAdmission(self.store, self._limits),
+            hooks=hooks or wiring.hooks(),
+            observers=self._observers,
+            progress=progress,
+        )
+        self.rollbacks = RollbackManager(self.executor, self.store, self.backends, clock=self.clock)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:
+        """An updater for what the environment names: runtimes, policy, store and registries.
+
+        Reads ``DOCKER_HOST`` and its companions, ``SAFEUPDATER_POLICY`` and ``SAFEUPDATER_STORE``.
+
+        Raises:
+            ConfigurationError: the environment names something that cannot be used.
+        """
+        return cls(**{**_wiring().from_env(environ), **overrides})
+
+    # --- the main job ---------------------------------------------------------------------------------------
+
+    def scan(self) -> Scan:
+        """Looks at every backend and records what runs; one that does not answer is a problem, not an end."""
+        assets: list[Asset] = []
+        finished: list[ScanFinished] = []
+        problems: list[str] = []
+        for backend in self.backends:
+            try:
+                report = backend.scan()
+            except ScanError as error:
+                problems.append(f"{backend.name} on {backend.host}: {error.message}")
+                self._alert_if_permanent(error, backend)
+                continue
+            assets += report.assets
+            problems += report.problems
+            finished.append(self.inventory.record(report, self.clock.now()))
+            self._notifier.tell(finished[-1])
+        self._checkpoint()
+        return Scan(assets=tuple(assets), finished=tuple(finished), problems=tuple(problems))
+
+    def plan(self, assets: Iterable[Asset] | None = None) -> Plan:
+        """What to do about assets (all that the last scans saw, by default); nothing is changed by it."""
+        subjects = tuple(self.inventory.assets() if assets is None else assets)
+        plan = plan_updates(
+            subjects,
+            self.tags,
+            self.policy,
+            now=self.clock.now(),
+            approvals=self.approvals(),
+            facts=self._all_facts(),
+            notify=self._notifier.tell if self._notifier else None,
+            analyzer=self._analyzer,
+        )
+        self.inventory.record_plan(plan)
+        self.store.put("plan", plan.hash, plan)
+        return plan
+
+    def approve(
+        self,
+        update: PlannedUpdate,
+        *,
+        approver: str,
+        bulk: bool = False,
+        ttl_s: float | None = None,
+    ) -> Approval:
+        """Consents to one planned update: good once, for ``ttl_s`` seconds (the policy's, by default).
+
+        Raises:
+            UpdateError: the update is rejected, needs no approval, or may not be approved in bulk.
+        """
+        verdict = update.decision.verdict
+        if verdict not in (Verdict.REVIEW_REQUIRED, Verdict.MANUAL_APPROVAL):
+            raise UpdateError(
+                f"{update.target_id}: an approval does not change {verdict}: {update.decision.reason}",
+                code="not_approvable",
+            )
+        if bulk and verdict is Verdict.MANUAL_APPROVAL:
+            raise UpdateError(f"{update.target_id} must be approved by itself", code="not_in_bulk")
+        now = self.clock.now()
+        ttl = timedelta(seconds=self._approval_ttl_s(update) if ttl_s is None else ttl_s)
+        approval = Approval(
+            update_hash=update.hash, target_id=update.target_id, changes=update.changes,
+            approver=approver, at=now, expires_at=now + ttl, bulk=bulk,
+        )  # fmt: skip
+        self.store.put("approval", update.hash, approval)
+        return approval
+
+    def apply(
+        self, plan: Plan | None = None, *, targets: Iterable[str] | None = None, max_in_flight: int = 8
+    ) -> tuple[OperationResult, ...]:
+        """Recovers what was interrupted, then carries out what a plan approves (a new plan, by default).
+
+        ``targets`` limits it to some target ids.
+        """
+        self.rollbacks.recover()
+        self.rollbacks.collect()
+        plan = self.plan() if plan is None else plan
+        wanted = None if targets is None else frozenset(targets)
+        by_hash = {approval.update_hash: approval for approval in self.approvals()}
+        chosen = [
+            update
+            for update in plan.updates
+            if (update.is_approved or update.hash in by_hash)
+            and (wanted is None or update.target_id in wanted)
+        ]
+        results = self.executor.run(chosen, max_in_flight=max_in_flight, approvals=by_hash.values())
+        self._alert_refusals(results)
+        self._checkpoint()
+        return results
+
+    def recover(self, *, wait_s: float = 0.0) -> tuple[OperationResult, ...]:
+        """Finishes what was interrupted; see ``RollbackManager.recover``."""
+        return self.rollbacks.recover(wait_s=wait_s)
+
+    def rollback(self, target_id: str, *, by: str) -> OperationResult:
+        """Brings back the version before; see ``RollbackManager.rollback``."""
+        return self.rollbacks.rollback(target_id, by=by)
+
+    def resolve(
+        self, target_id: str, resolution: Resolution, *, by: str, reason: str = ""
+    ) -> OperationResult:
+        """Decides what waits for a person; see ``RollbackManager.resolve``."""
+        return self.rollbacks.resolve(target_id, resolution, by=by, reason=reason)
+
+    def abort(self, target_id: str, *, by: str, reason: str = "") -> bool:
+        """Asks an update under way to stop; see ``RollbackManager.abort``."""
+        return self.rollbacks.abort(target_id, by=by, reason=reason)
+
+    def approvals(self) -> tuple[Approval, ...]:
+        """The approvals that are good now."""
+        now = self.clock.now()
+        stored = (item.value for _, item in self.store.iterate("approval"))
+        return tuple(item for item in stored if isinstance(item, Approval) and item.is_good(now))
+
+    def stop(self) -> None:
+        """Drains: finishes the effect under way and begins nothing new. Thread-safe."""
+        self.executor.stop()
+
+    def close(self) -> None:
+        """Gives back connections and locks."""
+        for backend in self.backends:
+            backend.close()
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- wiring ---------------------------------------------------------------------------------------------
+
+    @property
+    def tags(self) -> TagSource:
+        """Where newer versions are looked for; the registry client is made when it is first needed."""
+        if self._tags is None:
+            self._tags = _wiring().registry()
+        return self._tags
+
+    def _all_facts(self, *, stored: bool = True) -> tuple[FactSource, ...]:
+        given = (*self._facts, _TagFacts(self))
+        return (StoreFacts(self.store), *given) if stored else given
+
+    def _limits(self, planned: PlannedUpdate) -> Limits:
+        asset = self.inventory.get(planned.changes[0].asset_id)
+        policy = self.policy.for_asset(asset) if asset else self.policy.defaults()
+        rollback = policy.settings.rollback
+        return Limits(
+            max_concurrent=policy.max_concurrent,
+            max_per_day=rollback.max_per_day,
+            cooldown_s=rollback.cooldown_s,
+        )
+
+    def _approval_ttl_s(self, update: PlannedUpdate) -> float:
+        asset = self.inventory.get(update.changes[0].asset_id)
+        return (self.policy.for_asset(asset) if asset else self.policy.defaults()).approval_ttl_s
+
+    def _checkpoint(self) -> None:
+        checkpoint = getattr(self.store, "checkpoint", None)
+        if callable(checkpoint):
+            checkpoint()
+
+    def _alert_if_permanent(self, error: ScanError, backend: Backend) -> None:
+        if classify(error) is ErrorClass.PERMANENT:
+            self._notifier.alert(
+                Severity.WARNING, error.code, f"{backend.name} on {backend.host}: {error.message}",
+                "see safeupdater doctor",
+            )  # fmt: skip
+
+    def _alert_refusals(self, results: Iterable[OperationResult]) -> None:
+        for result in results:
+            if result.outcome is Outcome.ABORTED and result.code != "abort_requested":
+                self._notifier.alert(
+                    Severity.WARNING, result.code, f"nothing was changed: {result.message}",
+                    "remove the cause, then plan and apply again",
+                    target_id=result.target_id, operation_id=result.operation_id,
+                )  # fmt: skip
+
+
+class _TagFacts:
+    """The facts that the tag source itself can give, asked only when a gate needs them."""
+
+    def __init__(self, updater: Updater) -> None:
+        self._updater = updater
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """What the tag source provides, where it is a fact source too."""
+        return getattr(self._updater.tags, "provides", frozenset())
+
+    def facts(self, candidate: Any) -> Mapping[str, object]:
+        """What the tag source knows of the candidate."""
+        tags: Any = self._updater.tags
+        found: Mapping[str, object] = tags.facts(candidate)
+        return found
+
+
+def _wiring() -> Any:
+    # The one place where the core reaches outwards, by name and only when used: the facade has defaults
+    # for every port, and these live in outer layers.
+    try:
+        return import_module("safeupdater.config.wiring")
+    except ImportError as error:
+        raise ConfigurationError(f"safeupdater is not installed completely: {error}") from error
