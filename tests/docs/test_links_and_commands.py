@@ -40,3 +40,12 @@ def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     pages = [str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")]
     assert [page for page in pages if f" {page}" not in navigation] == []
+
+
+@pytest.mark.parametrize(
+    "section", sorted((ROOT / "docs").glob("*/index.md")), ids=lambda path: path.parent.name
+)
+def test_the_first_page_of_a_section_links_all_others(section: Path) -> None:
+    text = section.read_text(encoding="utf-8")
+    pages = [path.name for path in section.parent.glob("*.md") if path != section]
+    assert [page for page in pages if f"]({page})" not in text] == []
