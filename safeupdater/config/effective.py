@@ -24,7 +24,8 @@ from safeupdater.gates import (
     Window,
     all_of,
 )
-from safeupdater.protocols import AssetPolicy, Gate
+from safeupdater.gates.combinators import GateLike
+from safeupdater.protocols import AssetPolicy
 
 BUILT_IN: dict[str, Plain] = SETTINGS.plain(Settings())
 """The settings that hold where a policy says nothing, in canonical plain form."""
@@ -67,7 +68,7 @@ def asset_policy(plain: dict[str, Plain]) -> AssetPolicy:
     )
 
 
-def _gates(settings: Settings) -> Iterator[Gate]:
+def _gates(settings: Settings) -> Iterator[GateLike]:
     """The gates of an asset; those that settings leave without effect are left out."""
     actions = settings.semver_gates
     yield SemverGate(
@@ -94,7 +95,7 @@ def _gates(settings: Settings) -> Iterator[Gate]:
         yield from _plugin_gates(settings.gates)
 
 
-def _time_gates(settings: Settings) -> Iterator[Gate]:
+def _time_gates(settings: Settings) -> Iterator[GateLike]:
     age = settings.minimum_age
     if age.age > 0:
         yield MinimumAge(age.age, basis=age.basis, unknown=age.unknown)
@@ -108,7 +109,7 @@ def _time_gates(settings: Settings) -> Iterator[Gate]:
         yield Freeze(reason=settings.freeze if isinstance(settings.freeze, str) else "")
 
 
-def _plugin_gates(names: tuple[str, ...]) -> Iterator[Gate]:
+def _plugin_gates(names: tuple[str, ...]) -> Iterator[GateLike]:
     from safeupdater.config.plugins import plugin_gate  # metadata of every package: only where it is used
 
     for name in names:

@@ -39,6 +39,8 @@ from safeupdater.gates.patterns import patterns
 
 
 def duration(minimum_s: float, maximum_s: float) -> ScalarKind[float]:
+    """A duration within bounds, in seconds."""
+
     def parse(value: object) -> float:
         seconds = parse_duration(value)
         if not minimum_s <= seconds <= maximum_s:
@@ -168,6 +170,8 @@ PLUGIN_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
 
 
 def named(expected: str, pattern: str) -> ScalarKind[str]:
+    """A text that a regular expression describes as a whole."""
+
     def check(name: str) -> None:
         if re.fullmatch(pattern, name) is None:
             raise Rejected
@@ -176,6 +180,7 @@ def named(expected: str, pattern: str) -> ScalarKind[str]:
 
 
 def set_of(item: ScalarKind[str]) -> ListKind[str]:
+    """A list in which order and repetition mean nothing."""
     return ListKind(item=item, as_set=True)
 
 
