@@ -17,6 +17,7 @@ from safeupdater import errors
 from safeupdater.config import schema
 from safeupdater.domain.asset import STATUS_TRANSITIONS, AssetStatus
 from safeupdater.gates import matrix
+from safeupdater.update import machine
 
 DOCS = Path(__file__).parent
 CORE = frozenset({"update", "gates", "health", "analysis", "protocols", "domain", "errors"})
@@ -41,10 +42,13 @@ def error_tree(root: type[errors.SafeUpdaterError], depth: int = 0) -> Iterator[
 def error_row(depth: int, error: type[errors.SafeUpdaterError]) -> str:
     """One row; the indentation shows the base class."""
     usual = errors.ErrorClass.TRANSIENT if error.transient else error.error_class
-    summary = (error.__doc__ or "").split("\n\n")[0].replace("\n", " ").replace("``", "`").strip()
-    return (
-        f"| {'&nbsp;&nbsp;&nbsp;' * depth}`{error.__name__}` | `{error.code}` | {usual.value} | {summary} |"
-    )
+    name = f"{'&nbsp;&nbsp;&nbsp;' * depth}`{error.__name__}`"
+    return f"| {name} | `{error.code}` | {usual.value} | {first_paragraph(error)} |"
+
+
+def first_paragraph(documented: type) -> str:
+    """The first paragraph of a docstring on one line, as Markdown."""
+    return " ".join((documented.__doc__ or "").split("\n\n")[0].replace("``", "`").split())
 
 
 def asset_states() -> str:
@@ -111,8 +115,41 @@ def policy_schema() -> str:
     return json.dumps(schema.json_schema(), indent=2) + "\n"
 
 
+def machine_steps() -> dict[type, dict[type, list[str]]]:
+    """From which state an operation may come to which other, and by what happenings."""
+    steps: dict[type, dict[type, list[str]]] = {}
+    for (state, happening), rule in machine.TABLE.items():
+        ways = steps.setdefault(state, {})
+        for following in sorted(rule.to - {state}, key=lambda each: each.__name__):
+            ways.setdefault(following, []).append(happening.__name__)
+    return steps
+
+
+def machine_states() -> str:
+    """Each state of an operation with its meaning and the states that may follow."""
+    steps = machine_steps()
+    states = list(dict.fromkeys([*steps, *(following for ways in steps.values() for following in ways)]))
+    rows = ["| State | Means | May lead to |", "|---|---|---|"]
+    for state in states:
+        following = ", ".join(f"`{each.__name__}`" for each in steps.get(state, ())) or "(end)"
+        rows.append(f"| `{state.__name__}` | {first_paragraph(state)} | {following} |")
+    return "\n".join(rows)
+
+
+def machine_diagram() -> str:
+    """The same as a diagram, each arrow with the happenings that take it."""
+    arrows = [
+        f"  {state.__name__} --> {following.__name__}: {', '.join(happenings)}"
+        for state, ways in machine_steps().items()
+        for following, happenings in ways.items()
+    ]
+    return "\n".join(["```mermaid", "stateDiagram-v2", "  [*] --> Pending", *arrows, "```"])
+
+
 REGIONS: dict[str, Callable[[], str]] = {
     "errors": error_table,
+    "machine-diagram": machine_diagram,
+    "machine-states": machine_states,
     "asset-states": asset_states,
     "decision-matrix": matrix.render,
     "policy-keys": policy_keys,
