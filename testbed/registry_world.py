@@ -56,6 +56,7 @@ class World:
         self.authority = Authority(self.directory)
         self.network = LoopbackNetwork()
         self.clock = FakeClock()
+        self._transports: dict[Limits, Transport] = {}
 
     def serve(
         self,
@@ -93,10 +94,12 @@ class World:
             host: attrs.evolve(known, ca_file=known.ca_file or str(self.authority.ca_file))
             for host, known in given.items()
         }
+        if limits not in self._transports:
+            self._transports[limits] = Transport(limits=limits, network=self.network)
         return self._stack.enter_context(
             RegistryClient(
                 credentials, registries=trusting, clock=self.clock, environ=environ or {},
-                transport=Transport(limits=limits, network=self.network), **options,
+                transport=self._transports[limits], **options,
             )
         )  # fmt: skip
 

@@ -317,7 +317,7 @@ def _handler(registry: ScriptedRegistry) -> type[BaseHTTPRequestHandler]:
                 return
             self._write(reply)
 
-        do_GET = do_HEAD = do_POST = do_any  # noqa: N815 (the names http.server looks for)
+        do_GET = do_HEAD = do_POST = do_any
 
         def _write(self, reply: Reply) -> None:
             self.send_response(reply.status)

@@ -90,9 +90,10 @@ class Transport:
         except RegistryError:
             raise
         except _transport_errors() as error:
-            # The frames below hold request headers: their traceback ends here, a log may print locals.
             ours = failures.from_exception(error, peer.origin.netloc)
-            raise ours from error.with_traceback(None)
+            # What a log may print of a cause must hold no secret: its frames hold request headers, and
+            # what http.client says of a bad answer repeats the answer.
+            raise ours from error.with_traceback(None) if isinstance(error, OSError) else None
 
     def reach_of(self, origin: Origin) -> Reach:
         """What kind of place an origin was found at when it was last connected to."""
