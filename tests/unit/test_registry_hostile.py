@@ -228,13 +228,8 @@ def test_every_switch_alone_and_in_every_pair_does_no_harm(
     assert_nothing_leaked(scene)
 
 
-# These are answered truthfully: we encode, ask for smaller pages, follow without our login, fetch no layer.
-HARMLESS = {
-    "B5 injected service",
-    "B7 redirect to a stranger",
-    "B11 large pages refused",
-    "B17 foreign layers",
-}
+# These are answered truthfully: we encode, follow without our login, ask for smaller pages.
+HARMLESS = {"B5 injected service", "B7 redirect to a stranger", "B11 large pages refused"}
 HARMFUL = [name for name in SWITCHES if name not in HARMLESS]
 
 
