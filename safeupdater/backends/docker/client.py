@@ -31,6 +31,7 @@ OLDEST_API = (1, 41)
 # From API 1.52 on, inspect no longer says which MAC address a user asked for, so 1.51 is the newest in use.
 NEWEST_API = (1, 51)
 DEFAULT_TIMEOUT_S = 30.0
+_BLOCK_BYTES = 65536
 _IMPLICIT_URL = "unix:///var/run/docker.sock"
 
 
@@ -41,9 +42,18 @@ class Answer:
     status: int
     body: bytes = b""
 
-    def json(self) -> Json:
-        """The body as an object; an empty one where there is none."""
-        return json.loads(self.body) if self.body.strip() else {}
+    def json(self) -> Any:
+        """The body's JSON value; an empty object where there is none.
+
+        Raises:
+            BackendError: it is not JSON.
+        """
+        if not self.body.strip():
+            return {}
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise BackendError(f"the Docker daemon's answer is not JSON: {error}", code="malformed_answer") from error
 
 
 def connect(url: str | None = None, environment: Mapping[str, str] | None = None) -> docker.APIClient:
@@ -117,7 +127,8 @@ class DockerApi:
     def get(self, path: str, doing: str, **params: str | int) -> Json | None:
         """An object, or None where there is no such thing."""
         answer = self.call("GET", path, doing, params=params, accept=(200, 404))
-        return None if answer.status == 404 else answer.json()
+        found: Json = answer.json()
+        return None if answer.status == 404 else found
 
     def raw(self, path: str, doing: str, **params: str | int) -> bytes:
         """The bytes of an answer, for a decoder of the caller's."""
@@ -184,7 +195,9 @@ class DockerApi:
             try:
                 if response.status_code >= 300:
                     raise refusal(doing, response.status_code, _message(response.content))
-                yield from response.iter_content(chunk_size=None)
+                # read1 gives what is there; everything else waits until a whole block is.
+                while piece := response.raw.read1(_BLOCK_BYTES):
+                    yield piece
             except BackendError:
                 raise
             except Exception as error:

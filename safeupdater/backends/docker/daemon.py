@@ -39,8 +39,9 @@ class Daemon:
     def changed_files(self, name_or_id: str) -> list[Json]:
         """What a container wrote into its own layer: entries with ``Path`` and ``Kind``."""
         doing = f"compare {name_or_id} with its image"
-        body = self.api.raw(f"/containers/{quoted(name_or_id)}/changes", doing)
-        return json.loads(body) or []
+        path = f"/containers/{quoted(name_or_id)}/changes"
+        entries: list[Json] | None = self.api.call("GET", path, doing).json()
+        return entries or []
 
     # --- containers --------------------------------------------------------------------------------------
 
