@@ -374,10 +374,10 @@ def _free_target(connection: Connection, offer: Offer) -> str:
 
 
 def _next_position(connection: Connection, count: int) -> int:
-    row = db.counters.c.name == "position"
-    last: int = connection.execute(select(db.counters.c.value).where(row)).scalar_one()
-    connection.execute(update(db.counters).where(row).values(value=last + count))
-    return last + 1
+    value = db.counters.c.value
+    query = update(db.counters).where(db.counters.c.name == "position").values(value=value + count)
+    last: int = connection.execute(query.returning(value)).scalar_one()
+    return last - count + 1
 
 
 def _write_head(connection: Connection, offer: Offer, target_id: str, position: int, *, is_new: bool) -> None:

@@ -31,15 +31,16 @@ Result = TypeVar("Result")
 # "safeupdr" as a number: the key of the lock that writers to one PostgreSQL database take in turn.
 _WRITERS = 0x7361666575706472
 _LOCK_TIMEOUT_S = 10
+# One round trip for all of it. The settings end with the transaction: connections may be the caller's.
 _POSTGRES_BEGIN = (
-    "BEGIN ISOLATION LEVEL READ COMMITTED",
-    "SELECT set_config('lock_timeout', '10s', true), set_config('statement_timeout', '30s', true),"
+    "BEGIN ISOLATION LEVEL READ COMMITTED;"
+    " SELECT set_config('lock_timeout', '10s', true), set_config('statement_timeout', '30s', true),"
     " set_config('idle_in_transaction_session_timeout', '30s', true),"
     " set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
-    " WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)",
-    f"SELECT pg_advisory_xact_lock({_WRITERS})",
+    " WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true);"
+    f" SELECT pg_advisory_xact_lock({_WRITERS})"
 )
-_SQLITE_BEGIN = ("BEGIN IMMEDIATE",)
+_SQLITE_BEGIN = "BEGIN IMMEDIATE"
 _SQLITE_SETTINGS = (
     ("PRAGMA busy_timeout=10000", 10_000),
     ("PRAGMA journal_mode=WAL", "wal"),
@@ -192,8 +193,7 @@ class Session:
     def _begin_writing(self, connection: Connection) -> None:
         try:
             with self._translating():
-                for statement in self._begin:
-                    connection.exec_driver_sql(statement)
+                connection.exec_driver_sql(self._begin)
         except BaseException as error:
             self._roll_back(connection)
             if isinstance(error, StoreError) and error.code == "store_unavailable":

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from safeupdater.codec import KINDS, decode, decode_event, encode, encode_event, time_text
-from safeupdater.domain.operation import JournalEntry, OperationPlanned
+from safeupdater.domain.operation import Event, JournalEntry, OperationPlanned
 from safeupdater.errors import ConfigurationError, CorruptState, StoreError
 from safeupdater.protocols import StateStore
 
@@ -18,7 +18,8 @@ VERSION = 1
 def export_state(store: StateStore) -> dict[str, Any]:
     """Everything that a store remembers, as a JSON-like object. Snapshots in it hold secrets.
 
-    Leases are left out: they belong to running processes. Nobody should write to the store meanwhile.
+    Leases are left out, and epochs begin anew: they belong to running processes. Nobody
+    should write to the store meanwhile.
     """
     return {
         "format": FORMAT,
@@ -92,7 +93,9 @@ def _read(state: object) -> tuple[list[tuple[str, str, object]], list[JournalEnt
             code="invalid_export",
         )
     try:
-        records = [(item["kind"], item["key"], decode(item["kind"], item["value"])) for item in state["records"]]
+        records = [
+            (item["kind"], item["key"], decode(item["kind"], item["value"])) for item in state["records"]
+        ]
         journal = [_read_entry(item, position) for position, item in enumerate(state["journal"], start=1)]
     except CorruptState as error:
         raise ConfigurationError(f"the export cannot be used: {error}", code="invalid_export") from error
@@ -116,19 +119,19 @@ def _read_entry(item: dict[str, Any], position: int) -> JournalEntry:
 
 
 def _check_operations(journal: list[JournalEntry], target: StateStore) -> None:
-    versions: dict[str, int] = {}
+    operations: dict[str, list[Event]] = {}
     for entry in journal:
-        expected = versions.get(entry.operation_id, 0) + 1
-        if entry.version != expected or isinstance(entry.event, OperationPlanned) != (expected == 1):
+        events = operations.setdefault(entry.operation_id, [])
+        events.append(entry.event)
+        is_first = isinstance(entry.event, OperationPlanned)
+        if entry.version != len(events) or is_first != (len(events) == 1):
             raise ConfigurationError(
                 f"the export cannot be used: events of operation {entry.operation_id} are missing",
                 code="invalid_export",
             )
-        versions[entry.operation_id] = expected
-    for operation_id in versions:
+    for operation_id, events in operations.items():
         there = [entry.event for entry in target.load(operation_id)]
-        ours = [entry.event for entry in journal if entry.operation_id == operation_id]
-        if there and there != ours:
+        if there and there != events:
             raise StoreError(
                 f"the target store has another operation {operation_id}: nothing was imported",
                 code="not_empty",

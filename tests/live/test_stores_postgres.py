@@ -17,6 +17,7 @@ from safeupdater.protocols import Clock, StateStore
 from safeupdater.stores.open import open_store
 from safeupdater.stores.sql import SqlStore
 from safeupdater.testing.stores import START, StateStoreContract, asset, planned, snapshot
+from testbed.crowd import check_crowd_on
 
 KEY = bytes(range(32))
 
@@ -266,3 +267,8 @@ class Appender(threading.Thread):
         self._stopped.set()
         self.join(60)
         assert not self.is_alive()
+
+
+def test_many_processes_append_to_one_database(database: str) -> None:
+    with SqlStore(database) as store:
+        check_crowd_on(database, store)
