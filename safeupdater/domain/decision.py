@@ -104,8 +104,14 @@ class Decision:
 
     @property
     def deciding(self) -> Reason | None:
-        """The reason that gave the verdict; None only for a decision without reasons."""
-        return next((reason for reason in self.reasons if reason.verdict is self.verdict), None)
+        """The reason that gave the verdict; None only for a decision without reasons.
+
+        Where all approve, the decision matrix speaks for them: the others only did not object.
+        """
+        given = [reason for reason in self.reasons if reason.verdict is self.verdict]
+        if self.verdict is Verdict.APPROVE:
+            given.sort(key=lambda reason: not reason.policy.startswith("semver_gates."))
+        return given[0] if given else None
 
     @property
     def reason(self) -> str:

@@ -24,7 +24,7 @@ from safeupdater.domain.operation import (
 )
 from safeupdater.domain.plan import fingerprint
 from safeupdater.errors import ConfigurationError
-from safeupdater.gates import evaluate
+from safeupdater.gates import DiffGate, evaluate
 from safeupdater.protocols import PolicySource
 
 WEB = Asset(
@@ -203,6 +203,27 @@ def test_a_major_step_of_a_declared_or_known_database_is_never_automatic() -> No
     assert not decided({**allowed, "stateful": True}, to="2.0.0", kind=major).safe
     assert not decided(allowed, to="17.0", kind=major, asset=database).safe
     assert decided({**allowed, "stateful": False}, to="17.0", kind=major, asset=database).safe
+
+
+@pytest.mark.parametrize(
+    ("new", "decision", "applied", "code"),
+    [
+        ("1.2.4", "approve", "semver_gates.patch=auto", "patch_update_auto_approved"),
+        ("1.3.0", "review_required", "semver_gates.minor=review", "minor_update_review_required"),
+        ("2.0.0", "manual_approval", "semver_gates.major=manual", "major_update_manual_approval"),
+        ("1.3.0-rc.1", "reject", "semver_gates.prerelease=skip", "prerelease_update_skipped"),
+    ],
+)
+@pytest.mark.parametrize("mapping", [{}, {"constraint": ">=1.0.0", "tags": {"include": ["*"]}}])
+def test_a_decision_names_the_rule_of_the_matrix_that_was_applied(
+    mapping: dict[str, object], new: str, decision: str, applied: str, code: str
+) -> None:
+    found = DiffGate(Policy.from_dict(mapping)).evaluate_update("1.2.3", new)
+
+    assert found.to_dict()["decision"] == decision
+    assert found.to_dict()["policy_applied"] == applied
+    assert found.deciding is not None
+    assert found.deciding.code == code
 
 
 # --- matching -------------------------------------------------------------------------------------------
