@@ -184,6 +184,10 @@ class UpdateExecutor:
             case WakeAfter(wait_s):
                 heapq.heappush(queue.flying, (self._clock.monotonic() + wait_s, index, operation_id))
 
+    def on_progress(self, progress: Callable[[Progressed], None] | None) -> None:
+        """Calls this with how every operation is getting on, from now on; None stops it."""
+        self._progress = progress
+
     def stop(self) -> None:
         """Drains: lets the effect under way finish, journals it, begins nothing new. Thread-safe."""
         self._stopping = True

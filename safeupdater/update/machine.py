@@ -246,7 +246,7 @@ def _rules() -> Mapping[tuple[type, type], Rule]:
         Switching,
         event=Resumed, apply=transitions.resumed_switching, to=(Discarding, Deciding, Settling, Switching),
     )  # fmt: skip
-    on(Settling, event=Resumed, apply=transitions.resumed_switching, to=(Settling, Deciding))
+    on(Settling, event=Resumed, apply=transitions.resumed_switching, to=(Switching, Settling, Deciding))
     on(Watching, event=Resumed, apply=transitions.resumed_watching, to=(Switching, Settling, Deciding))
     on(Deciding, event=Resumed, apply=transitions.resumed_deciding, to=stay)
     on(Committing, Restoring, Discarding, event=Resumed, apply=transitions.resumed_again, to=stay)

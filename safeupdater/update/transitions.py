@@ -504,10 +504,8 @@ def resumed_switching(state: Switching | Settling, event: Resumed) -> State:
     if isinstance(state, Switching) and not state.touched:
         return _interrupted(state.operation)
     operation = _counted(state.operation)
-    if isinstance(state, Switching) and state.resuming:
+    if event.proved or (isinstance(state, Switching) and state.resuming):
         return _watch_again(operation)
-    if event.proved and operation.resumptions <= MAX_RESUMPTIONS:
-        return Settling(operation)
     message = "interrupted while the new version was taking over"
     return _go_back(operation, "interrupted", message, Blame.ENVIRONMENT)
 

@@ -1,0 +1,264 @@
+"""The invariants of the engine, asserted by name and counted.
+
+The checker watches every effect on the world as it happens and the journal as it grows, and looks at what
+is left when everything has ended.
+
+I1 one of two · I2 undo before do · I3 write-ahead · I4 decisions are final · I5 the old lives until commit
+I6 one actor · I7 same bits · I8 never down · I9 bounded autonomy · I10 no silent success · I11 liveness
+I13 isolation · I14 confidentiality · I15 external intent wins
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from safeupdater.backends.memory import Behaviour, Container, MemoryWorld
+from safeupdater.backends.memory.backend import (
+    CANDIDATE_SUFFIX,
+    FAILED_SUFFIX,
+    OPERATION_LABEL,
+    PARKED_SUFFIX,
+)
+from safeupdater.domain.operation import (
+    AbortRequested,
+    Blame,
+    Finished,
+    OperationPlanned,
+    Outcome,
+    Phase,
+    Quarantine,
+    Resolved,
+    Snapshot,
+    StepIntended,
+    Verdict,
+    VerdictReached,
+)
+from safeupdater.update.accounts import bits_of, quarantine_key
+
+OUR_SUFFIXES = (CANDIDATE_SUFFIX, PARKED_SUFFIX, FAILED_SUFFIX)
+_READS = frozenset({"inspect", "observe", "list", "collect"})
+_TERMINAL = frozenset(
+    {Outcome.SUCCEEDED, Outcome.ABORTED, Outcome.ROLLED_BACK, Outcome.SUPERSEDED, Outcome.TARGET_GONE}
+)
+Trace = Mapping[str, tuple[str, bool, str, str, str]]
+
+
+class Violation(Exception):
+    """An invariant does not hold."""
+
+
+@attrs.define(kw_only=True)
+class Acting:
+    """Who acts on the world right now."""
+
+    operation_id: str
+    target_id: str
+    epoch: int
+    phase: Phase
+    step: str
+    began: int
+
+
+@attrs.define(eq=False)
+class Checker:
+    """Asserts the invariants of one run; ``checked`` counts how often each was exercised."""
+
+    world: MemoryWorld
+    store: Any
+    points: Callable[[], int]
+    secrets: tuple[str, ...] = ()
+    checked: Counter[str] = attrs.Factory(Counter)
+    acting: Acting | None = None
+    epochs: dict[str, int] = attrs.Factory(dict)
+    touched: dict[str, int] = attrs.Factory(dict)
+    removed: set[str] = attrs.Factory(set)
+    originals: dict[str, Container] = attrs.Factory(dict)
+    journals: dict[str, tuple[object, ...]] = attrs.Factory(dict)
+    alerts: list[Any] = attrs.Factory(list)
+
+    def holds(self, name: str, condition: bool, why: str) -> None:
+        """Counts an assertion of an invariant and fails where it does not hold."""
+        self.checked[name] += 1
+        if not condition:
+            raise Violation(f"{name}: {why}")
+
+    # --- while it happens -----------------------------------------------------------------------------------
+
+    def effect(self, name: str, perform: Callable[[], Any]) -> Any:
+        """Performs one call to the world and checks what it did."""
+        if name in _READS:
+            return perform()
+        before = self._trace()
+        acting = self.acting
+        if acting is None:
+            raise Violation(f"I3: {name} outside of any step")
+        events = [entry.event for entry in self.store.load(acting.operation_id)]
+        self._check_intent(acting, events)
+        result = perform()
+        after = self._trace()
+        changed = [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
+        for key in changed:
+            self._check_change(acting, events, key, before.get(key), after.get(key))
+        return result
+
+    def _trace(self) -> Trace:
+        return {
+            item.id: (item.name, item.running, item.restart, repr(item.config), str(item.image))
+            for item in self.world.containers.values()
+        }
+
+    def _check_intent(self, acting: Acting, events: list[Any]) -> None:
+        said = [event for event in events if not isinstance(event, AbortRequested)]
+        last = said[-1] if said else None
+        is_intended = (
+            isinstance(last, StepIntended) and last.phase is acting.phase and last.step == acting.step
+        )
+        self.holds("I3", is_intended, f"{acting.step} acts after {last}")
+        newest = self.epochs.get(acting.target_id, 0)
+        self.holds("I6", acting.epoch >= newest, f"epoch {acting.epoch} acts, {newest} was given out")
+        ended = [event for event in events if isinstance(event, Finished) and event.outcome in _TERMINAL]
+        self.holds("I4", not ended, f"{acting.step} after {ended}")
+        verdicts = [event.verdict for event in events if isinstance(event, VerdictReached)]
+        resolved = any(isinstance(event, Resolved) for event in events)
+        wrong = {Phase.COMMITTING: Verdict.RESTORE, Phase.RESTORING: Verdict.COMMIT}.get(acting.phase)
+        self.holds("I4", resolved or wrong not in verdicts, f"{acting.phase} after {verdicts}")
+        is_forward = acting.phase in (Phase.STAGING, Phase.SWITCHING)
+        self.holds("I4", not (is_forward and verdicts), f"{acting.phase} after {verdicts}")
+        aborted = any(isinstance(event, AbortRequested) for event in events)
+        self.holds("I4", not (is_forward and aborted), f"a forward effect after an abort: {acting.step}")
+
+    def _check_change(self, acting: Acting, events: list[Any], key: str, before: Any, after: Any) -> None:
+        name = acting.target_id.rpartition("/")[2]
+        shown = (before or after)[0]
+        is_ours = (
+            shown == name
+            or shown.removesuffix(".su-new").removesuffix(".su-old").removesuffix(".su-bad") == name
+        )
+        self.holds("I13", is_ours, f"{acting.step} of {name} changes {shown}")
+        snapshot = self._snapshot(acting.operation_id)
+        if snapshot is not None and key == snapshot.data["id"]:
+            self._check_old(acting, events, snapshot, after)
+        elif before is None and after is not None:
+            wanted = {self._planned_digest(events), str(snapshot.data["image"]) if snapshot else ""}
+            self.holds("I7", any(part and part in after[4] for part in wanted), f"made {after[4]}")
+        elif snapshot is None:
+            raise Violation(f"I2: {acting.step} changes {shown} without a snapshot")
+        if key in self.touched:
+            fresh = self.touched[key] >= acting.began
+            self.holds("I15", fresh, f"{acting.step} changes {shown}, which somebody else had changed")
+
+    def _check_old(self, acting: Acting, events: list[Any], snapshot: Snapshot, after: Any) -> None:
+        captured = any(type(event).__name__ == "SnapshotCaptured" for event in events)
+        self.holds("I2", captured, f"{acting.step} touches the old version without a durable snapshot")
+        digest = str(snapshot.data["image"]).partition("@")[2]
+        self.holds("I2", digest in self.world.images, "the old image is gone")
+        if after is None:
+            kept = any(
+                (isinstance(event, VerdictReached) and event.verdict is Verdict.COMMIT)
+                or isinstance(event, Resolved)
+                for event in events
+            )
+            self.holds("I5", kept, f"{acting.step} removes the old version before the verdict")
+
+    def _planned_digest(self, events: list[Any]) -> str:
+        opened = events[0]
+        return opened.planned.changes[0].new.digest or ""
+
+    def _snapshot(self, operation_id: str) -> Snapshot | None:
+        stored = self.store.get("snapshot", operation_id)
+        return stored.value if stored else None
+
+    def appended(self, operation_id: str) -> None:
+        """Checks a journal after every append: what was written stays, and nothing is decided twice."""
+        events = tuple(entry.event for entry in self.store.load(operation_id))
+        known = self.journals.get(operation_id, ())
+        self.holds("I4", events[: len(known)] == known, "the journal changed")
+        self.journals[operation_id] = events
+        verdicts = [event for event in events if isinstance(event, VerdictReached)]
+        self.holds("I4", len(verdicts) <= 1, f"{len(verdicts)} verdicts")
+        for verdict in verdicts:
+            self._check_verdict(events, verdict)
+        last = events[-1]
+        if isinstance(last, Finished) and last.outcome is Outcome.ROLLED_BACK:
+            self._check_quarantine(events, verdicts[0])
+
+    def _check_verdict(self, events: tuple[Any, ...], verdict: VerdictReached) -> None:
+        if verdict.verdict is not Verdict.COMMIT:
+            return
+        behaviour = self._behaviour(events[0])
+        is_good = (
+            behaviour.startable and behaviour.exits_after_s is None and behaviour.ready_after_s is not None
+        )
+        self.holds("I10", is_good, f"committed a bad release: {behaviour}")
+        self.holds("I10", verdict.tally.ok >= 3, f"committed on {verdict.tally}")
+        ready = any(type(event).__name__ == "BecameReady" for event in events)
+        self.holds("I10", ready, "committed without ever being ready")
+
+    def _behaviour(self, opened: OperationPlanned) -> Behaviour:
+        return self.world.behaviours.get(opened.planned.changes[0].new.digest or "", Behaviour())
+
+    def _check_quarantine(self, events: tuple[Any, ...], verdict: VerdictReached) -> None:
+        if verdict.blame is not Blame.RELEASE:
+            return
+        for change in events[0].planned.changes:
+            stored = self.store.get("quarantine", quarantine_key(change.asset_id, bits_of(change)))
+            is_kept = stored is not None and isinstance(stored.value, Quarantine)
+            self.holds("I9", is_kept, "rolled back without the quarantine being durable")
+
+    # --- at the end -----------------------------------------------------------------------------------------
+
+    def ended(self, target_id: str) -> None:
+        """Checks what is left of one target when none of its operations is under way."""
+        name = target_id.rpartition("/")[2]
+        journal = [events for events in self.journals.values() if events[0].target_id == target_id]
+        finished = [events[-1] for events in journal if isinstance(events[-1], Finished)]
+        self.holds("I11", len(finished) == len(journal), "an operation did not end")
+        outcomes = {event.outcome for event in finished}
+        if outcomes <= {Outcome.SUCCEEDED, Outcome.ABORTED, Outcome.ROLLED_BACK}:
+            self._check_one_of_two(name, journal, finished)
+        else:
+            raised = {alert.target_id for alert in self.alerts}
+            self.holds("I11", target_id in raised, f"{outcomes} without an alert")
+        self._check_secrets(journal)
+
+    def _check_one_of_two(self, name: str, journal: list[Any], finished: list[Finished]) -> None:
+        original = self.originals[name]
+        container = self.world.containers.get(name)
+        if container is None:
+            raise Violation(f"I1: nothing has the name {name}")
+        succeeded = [
+            events for events in journal
+            if isinstance(events[-1], Finished) and events[-1].outcome is Outcome.SUCCEEDED
+        ]  # fmt: skip
+        if succeeded:
+            opened = succeeded[-1][0]
+            wanted = opened.planned.changes[0].new.digest
+            is_labelled = container.labels.get(OPERATION_LABEL) == opened.operation_id
+            self.holds("I1", is_labelled, "the new version is not the one that was made")
+        else:
+            wanted = original.image.digest
+        self.holds("I1", container.image.digest == wanted, f"{container.image} runs, expected {wanted}")
+        self.holds("I8", container.image.digest in self._known_digests(original, journal), "a third version")
+        if container.id not in self.touched:
+            self.holds("I1", container.config == original.config, "the configuration is not the user's")
+            self.holds("I1", container.restart == original.restart, f"restart policy {container.restart}")
+            self.holds("I1", container.running == original.running, f"running: {container.running}")
+        leftovers = [
+            item.name for item in self.world.containers.values()
+            if item.name.endswith(OUR_SUFFIXES) and item.name.startswith(name + ".")
+        ]  # fmt: skip
+        excused = any(event.leftovers for event in finished)
+        self.holds("I1", excused or not leftovers, f"left over: {leftovers}")
+
+    def _known_digests(self, original: Container, journal: list[Any]) -> set[str | None]:
+        new = {events[0].planned.changes[0].new.digest for events in journal}
+        return {original.image.digest, *new}
+
+    def _check_secrets(self, journal: list[Any]) -> None:
+        text = repr(journal) + repr(self.alerts)
+        for secret in self.secrets:
+            self.holds("I14", secret not in text, "a secret is in the journal or in an alert")

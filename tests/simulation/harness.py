@@ -1,0 +1,311 @@
+"""A world, a store and processes that die and come back, with faults at every seam."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from safeupdater.backends.memory import GOOD, Behaviour, MemoryBackend, MemoryWorld
+from safeupdater.domain.artifact import ImageReference
+from safeupdater.domain.asset import Asset
+from safeupdater.domain.candidate import Candidate
+from safeupdater.domain.change import Change, VersionChangeType
+from safeupdater.domain.decision import Decision, Reason, Verdict
+from safeupdater.domain.health import HealthPolicy
+from safeupdater.domain.notice import AlertRaised
+from safeupdater.domain.operation import OperationSettings, RollbackPolicy
+from safeupdater.domain.plan import PlannedUpdate
+from safeupdater.errors import StoreError
+from safeupdater.gates import gate
+from safeupdater.protocols import Admittance, AssetPolicy
+from safeupdater.stores.jsonfile import JsonFileStore
+from safeupdater.stores.memory import MemoryStore
+from safeupdater.testing.clock import FakeClock
+from safeupdater.update.executor import UpdateExecutor
+from safeupdater.update.machine import is_parked, replay
+from safeupdater.update.review import PolicyReview
+from safeupdater.update.rollback import RollbackManager
+from tests.simulation.checker import Acting, Checker, Violation
+from tests.simulation.faults import Crash, Fault, FaultyStore, Injector
+from tests.simulation.files import CrashingFiles
+
+SETTINGS = OperationSettings(
+    health=HealthPolicy(ready_timeout_s=60.0, window_s=30.0, interval_s=10.0), rollback=RollbackPolicy()
+)
+SECRET = "hunter2-planted"
+_MAX_BOOTS = 60
+
+
+@gate
+def everything(candidate: Candidate) -> Decision:
+    """Approves whatever the hard gates let through."""
+    reason = Reason(code="simulated", message="the simulation approves", verdict=Verdict.APPROVE)
+    return Decision.because(reason, change_type=candidate.change.change_type)
+
+
+class SimulatedPolicy:
+    """One policy for everything."""
+
+    def __init__(self, settings: OperationSettings = SETTINGS) -> None:
+        self._policy = AssetPolicy(gate=everything, fingerprint="simulated", settings=settings)
+
+    def for_asset(self, asset: Asset) -> AssetPolicy:
+        return self._policy
+
+    def defaults(self) -> AssetPolicy:
+        return self._policy
+
+
+class NoChecks:
+    """The world's own word is the only evidence."""
+
+    def create(self, type: str, **options: object) -> Any:
+        raise AssertionError("the simulation has no probes")
+
+
+class AdmitAll:
+    """Lets everything begin."""
+
+    def admit(self, planned: PlannedUpdate, now: object) -> Admittance:
+        return Admittance(admitted=True)
+
+
+class WatchedBackend(MemoryBackend):
+    """The real backend, telling the checker who acts."""
+
+    checker: Checker
+
+    def perform(self, operation: Any, phase: Any, step: str, report: Any) -> Any:
+        began = self.checker.points()
+        self.checker.acting = Acting(
+            operation_id=operation.operation_id, target_id=operation.target_id, epoch=operation.epoch,
+            phase=phase, step=step, began=began,
+        )  # fmt: skip
+        try:
+            return super().perform(operation, phase, step, report)
+        finally:
+            self.checker.acting = None
+
+
+class WatchedStore(FaultyStore):
+    """The store behind its seam, telling the checker of journals and epochs."""
+
+    def __init__(self, inner: Any, injector: Injector, checker: Checker) -> None:
+        super().__init__(inner, injector)
+        self._checker = checker
+
+    def __getattr__(self, name: str) -> Any:
+        method = super().__getattr__(name)
+        if name == "append":
+            return lambda operation_id, *args, **kwargs: self._append(method, operation_id, args, kwargs)
+        if name == "acquire":
+            return lambda key, *args: self._acquire(method, key, args)
+        return method
+
+    def _append(self, method: Any, operation_id: str, args: Any, kwargs: Any) -> Any:
+        try:
+            return method(operation_id, *args, **kwargs)
+        finally:
+            if self._inner.load(operation_id):
+                self._checker.appended(operation_id)
+
+    def _acquire(self, method: Any, key: str, args: Any) -> Any:
+        lease = method(key, *args)
+        if lease is not None:
+            self._checker.epochs[key] = max(lease.epoch, self._checker.epochs.get(key, 0))
+        return lease
+
+
+@attrs.define(eq=False)
+class Process:
+    """One updater process: an executor and its rollback manager."""
+
+    holder: str
+    executor: UpdateExecutor
+    rollbacks: RollbackManager
+
+
+class Harness:
+    """A world of containers ``app0 …``, each running 1.0.0, with 1.1.0 on offer behaving as told."""
+
+    def __init__(
+        self,
+        *,
+        store: str = "memory",
+        directory: Path | None = None,
+        schedule: dict[int, Fault] | None = None,
+        behaviours: tuple[Behaviour, ...] = (GOOD,),
+        running: bool = True,
+        settings: OperationSettings = SETTINGS,
+        resumable: bool = False,
+    ) -> None:
+        self.clock = FakeClock()
+        self.injector = Injector(schedule or {}, on_fault=self._faulted)
+        self.world = MemoryWorld(self.clock, host="sim")
+        self.kind = store
+        self.files = CrashingFiles(self.injector)
+        self.directory = directory
+        self.policy = SimulatedPolicy(settings)
+        self.dead: set[str] = set()
+        self.backend = WatchedBackend(self.world, can_resume_switch=resumable)
+        self.coverage: set[tuple[str, Fault]] = set()
+        self._numbers = itertools.count(1)
+        self._processes = itertools.count(1)
+        self.injector.is_quiet = True
+        self.inner = self._open_store()
+        self.checker = Checker(self.world, self.inner, lambda: self.injector.count, secrets=(SECRET,))
+        self.backend.checker = self.checker
+        self.world.interfere = lambda name, effect: self.injector.cross(
+            f"world.{name}", lambda: self.checker.effect(name, effect)
+        )
+        self.planned = [self._target(number, item, running) for number, item in enumerate(behaviours)]
+        self.injector.actions.update(
+            {
+                Fault.RESTART: self.world.restart_daemon,
+                Fault.CLOCK_JUMP: self._jump,
+                Fault.PRUNE: self.world.prune,
+                Fault.GONE: self._somebody_removes,
+                Fault.EDITED: self._somebody_edits,
+            }
+        )
+        self.injector.is_quiet = False
+
+    # --- setting the scene ----------------------------------------------------------------------------------
+
+    def _target(self, number: int, behaviour: Behaviour, running: bool) -> PlannedUpdate:
+        name = f"app{number}"
+        old = self.world.run(name, f"app{number}:1.0.0", running=running, password=SECRET)
+        digest = self.world.publish(f"app{number}:1.1.0", behaviour)
+        self.checker.originals[name] = attrs.evolve(old)
+        new = ImageReference.parse(f"app{number}:1.1.0").with_digest(digest)
+        asset_id = f"memory://sim/{name}"
+        change = Change(asset_id=asset_id, current=old.image, new=new, change_type=VersionChangeType.MINOR)
+        decision = Decision.because(
+            Reason(code="simulated", message="the simulation approves", verdict=Verdict.APPROVE)
+        )
+        for asset in self.backend.scan().assets:
+            if asset.id == asset_id:
+                self.inner.put("asset", asset_id, asset)
+        return PlannedUpdate(
+            target_id=asset_id, changes=(change,), decision=decision, policy_hash="simulated"
+        )
+
+    def _open_store(self) -> Any:
+        def is_dead(holder: str) -> bool:
+            return holder in self.dead
+
+        match self.kind:
+            case "memory":
+                return MemoryStore(self.clock, is_dead=is_dead)
+            case "json":
+                return JsonFileStore("/state", self.clock, is_dead=is_dead, files=self.files)
+            case _:
+                from safeupdater.stores.sql import SqlStore
+
+                assert self.directory is not None
+                url = f"sqlite:///{self.directory}/state.db"
+                return SqlStore(url, self.clock, is_dead=is_dead)
+
+    def reopen(self) -> None:
+        """What a new process finds: the store, as the crash left it."""
+        if self.kind == "json":
+            self.files.power_cut()
+        elif self.kind != "memory":
+            self.inner.close()
+        if self.kind != "memory":
+            self.inner = self._open_store()
+            self.checker.store = self.inner
+
+    def boot(self, **arguments: Any) -> Process:
+        """A new process over the present store."""
+        holder = f"p{next(self._processes)}"
+        store: Any = WatchedStore(self.inner, self.injector, self.checker)
+        executor = UpdateExecutor(
+            [self.backend], store, clock=self.clock, checks=NoChecks(),
+            review=PolicyReview(self.policy, store), holder=holder,
+            new_id=lambda: f"op{next(self._numbers)}", admission=AdmitAll(), observers=[self], **arguments,
+        )  # fmt: skip
+        return Process(holder, executor, RollbackManager(executor, store, [self.backend], clock=self.clock))
+
+    def notify(self, happening: object) -> None:
+        """Observer: alerts are what the checker wants to hear of."""
+        if isinstance(happening, AlertRaised):
+            self.checker.alerts.append(happening)
+
+    # --- running --------------------------------------------------------------------------------------------
+
+    def run(self, begin: Callable[[Process], None]) -> None:
+        """Begins, and recovers in a new process as often as the old one dies, until all has ended.
+
+        Raises:
+            Violation: an invariant does not hold.
+        """
+        self._attempt(begin)
+        for _ in range(_MAX_BOOTS):
+            if not self.unfinished():
+                break
+            self.clock.advance(1.0)
+            self._attempt(lambda process: process.rollbacks.recover(wait_s=600.0) and None)
+        else:
+            raise Violation("I11: operations do not end")
+        for planned in self.planned:
+            self.checker.ended(planned.target_id)
+
+    def _attempt(self, act: Callable[[Process], None]) -> None:
+        process: Process | None = None
+        try:
+            process = self.boot()
+            act(process)
+        except Crash:
+            self._die(process)
+        except StoreError:
+            self._die(process)
+
+    def _die(self, process: Process | None) -> None:
+        if process is not None:
+            self.dead.add(process.holder)
+        while True:
+            try:
+                self.reopen()
+            except Crash:
+                continue
+            return
+
+    def unfinished(self) -> list[str]:
+        """The operations that are under way: neither ended nor waiting for a person."""
+        found = []
+        for opened in self.inner.unfinished():
+            state = replay(entry.event for entry in self.inner.load(opened.operation_id))
+            if not is_parked(state):
+                found.append(opened.operation_id)
+        return found
+
+    # --- what people and machines do -----------------------------------------------------------------------
+
+    def _faulted(self, fault: Fault, name: str) -> None:
+        for opened in self.inner.unfinished():
+            state = replay(entry.event for entry in self.inner.load(opened.operation_id))
+            self.coverage.add((type(state).__name__, fault))
+
+    def _jump(self) -> None:
+        from datetime import timedelta
+
+        self.clock.jump(timedelta(days=3650 if self.injector.count % 2 else -3650))
+
+    def _somebody_removes(self) -> None:
+        name = self.planned[self.injector.count % len(self.planned)].target_id.rpartition("/")[2]
+        container = self.world.containers.get(name)
+        if container is not None:
+            self.checker.removed.add(name)
+            self.world.remove(name)
+
+    def _somebody_edits(self) -> None:
+        name = self.planned[self.injector.count % len(self.planned)].target_id.rpartition("/")[2]
+        container = self.world.containers.get(name)
+        if container is not None:
+            container.config = {**container.config, "edited": self.injector.count}
+            self.checker.touched[container.id] = self.injector.count
