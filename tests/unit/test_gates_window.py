@@ -117,6 +117,8 @@ CLOCK_CHANGES = [
     # Kathmandu never changes its clocks.
     ("Asia/Kathmandu", "09:00", "10:00", "2025-03-30T12:00", "2025-03-31T03:15"),
     ("Asia/Kathmandu", "09:00", "10:00", "2025-10-26T12:00", "2025-10-27T03:15"),
+    # In Newfoundland the clocks once went back over midnight, into the day before.
+    ("America/St_Johns", "23:30", "23:45", "2010-11-07T02:30:30", "2010-11-07T03:00"),
     # Lord Howe changes by half an hour: +10:30 → +11 at 2025-10-04 15:30 UTC.
     ("Australia/Lord_Howe", "02:10", "03:00", "2025-10-04T15:00", "2025-10-04T15:30"),
 ]
@@ -174,6 +176,14 @@ def test_the_first_window_after_all_freezes_is_found():
     assert window.next_open(utc("2025-12-02T00:00")) == utc("2026-02-05T09:00")
 
 
+def test_a_clock_change_that_brings_the_last_day_back_brings_its_freeze_back():
+    # In Newfoundland the clocks went from 00:01 on 7 November 2010 back to 23:01 on the 6th.
+    window = UpdateWindow((), [FreezePeriod(date(2010, 11, 6), date(2010, 11, 6), "America/St_Johns")])
+    assert window.is_open(utc("2010-11-07T02:30:30"))
+    assert not window.is_open(utc("2010-11-07T02:31:00"))
+    assert window.next_open(utc("2010-11-07T02:31:00")) == utc("2010-11-07T03:30:00")
+
+
 @pytest.mark.parametrize(
     ("timezone", "day", "thaw"),
     [
@@ -182,6 +192,7 @@ def test_the_first_window_after_all_freezes_is_found():
         ("America/Havana", date(2025, 11, 1), "2025-11-02T04:00"),  # 01:00 went back to 00:00: one midnight
         ("America/Asuncion", date(2024, 3, 23), "2024-03-24T04:00"),  # midnight went back into the last day
         ("Asia/Kathmandu", date(2025, 10, 20), "2025-10-20T18:15"),
+        ("America/St_Johns", date(2010, 11, 6), "2010-11-07T02:30"),
     ],
 )
 def test_a_freeze_ends_at_midnight_even_where_midnight_is_skipped_or_comes_twice(timezone, day, thaw):
