@@ -10,7 +10,31 @@ import pytest
 from safeupdater.domain.version import MAX_DIGITS, Version
 from safeupdater.errors import InvalidVersion
 
-ORDERED = ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0-rc9", "1.0.0-rc10", "1.0.0", "1.0.0-1", "1.0.0-2", "1.0.0-10", "1.0.0-r1", "1.0.0-r1-ls9", "1.0.0-r1-ls10", "1.0.0.1", "1.0.1", "1.2", "1.10", "2", "22.04", "2024.01.1"]
+ORDERED = [
+    "1.0.0-alpha",
+    "1.0.0-alpha.1",
+    "1.0.0-alpha.beta",
+    "1.0.0-beta",
+    "1.0.0-beta.2",
+    "1.0.0-beta.11",
+    "1.0.0-rc.1",
+    "1.0.0-rc9",
+    "1.0.0-rc10",
+    "1.0.0",
+    "1.0.0-1",
+    "1.0.0-2",
+    "1.0.0-10",
+    "1.0.0-r1",
+    "1.0.0-r1-ls9",
+    "1.0.0-r1-ls10",
+    "1.0.0.1",
+    "1.0.1",
+    "1.2",
+    "1.10",
+    "2",
+    "22.04",
+    "2024.01.1",
+]
 
 
 def test_versions_are_ordered_as_semver_says_and_then_by_packaging_revision() -> None:

@@ -30,6 +30,7 @@ MODULES = {
     "unit/test_asks_for_a_server.py": ASKS_FOR_A_SERVER,
     "unit/test_other_skip.py": SKIPS,
     "live/test_expected_failure.py": EXPECTED_FAILURE,
+    "live/test_not_applicable.py": SKIPS.replace("no server here", "does not apply: it has no clock"),
 }
 LIVE_SKIPS = ("live/test_skips.py", "live/test_module_skips.py", "unit/test_asks_for_a_server.py")
 
@@ -73,11 +74,15 @@ def test_the_failure_says_why_the_test_wanted_to_skip(under_ci: str) -> None:
 
 
 def test_live_tests_may_skip_on_a_workstation(on_a_workstation: str) -> None:
-    assert "4 skipped, 1 xfailed" in on_a_workstation
+    assert "5 skipped, 1 xfailed" in on_a_workstation
 
 
 def test_other_tests_may_skip_under_ci(under_ci: str) -> None:
     assert re.search(r"^SKIPPED .* tests/unit/test_other_skip.py", under_ci, re.MULTILINE)
+
+
+def test_a_promise_that_does_not_apply_may_skip_under_ci(under_ci: str) -> None:
+    assert re.search(r"^SKIPPED .* tests/live/test_not_applicable.py", under_ci, re.MULTILINE)
 
 
 def test_an_expected_failure_of_a_live_test_is_no_skip(under_ci: str) -> None:
