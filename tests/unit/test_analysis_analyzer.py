@@ -272,6 +272,14 @@ def test_nothing_newer_is_no_change_and_a_moving_tag_is_unknown() -> None:
     assert ANALYZER.find_update("latest", ["1.2.3"]).change_type is UNKNOWN
 
 
+def test_a_tag_that_outgrows_128_characters_is_not_chosen_however_it_is_read() -> None:
+    variant = "x" * 115
+
+    found = ANALYZER.find_update(f"1.2.3-{variant}", [f"1.2.3000000000-{variant}"])
+
+    assert [skipped.code for skipped in found.skipped] == ["not_a_version"]
+
+
 # --- bad input ---------------------------------------------------------------------------------------------
 
 

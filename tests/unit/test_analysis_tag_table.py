@@ -153,6 +153,8 @@ bookworm-20231218 | bookworm-20240110 | major bookworm-20240110
 2024-06-12 | 2024-06-13 | patch 2024-06-13
 2024-06-12 | 2024.06.13 20240613 | none other_precision other_precision
 2024-12-30 | 2025-01-02 | major 2025-01-02
+2023-5-1 | 2024-06-12 | none other_precision
+2023-5-1 | 2024-06-12 2024-5-2 | major 2024-5-2
 10.11 | 2021.12 | none scheme_change
 10.11 | 2021.12 10.12 | minor 10.12
 1.4.2 | 2024.1.0 | none scheme_change
@@ -235,7 +237,8 @@ php8.3-fpm | php8.4-fpm 6.5.4-php8.3-fpm | none floating floating
 release-1.2.3 | release-1.2.4 release-1.3.0-rc1 | patch release-1.2.4
 release-0.9 | release-0.10 0.11 | minor release-0.10
 jdk-21.0.3_9 | jdk-21.0.4_7 jdk-21.0.4_7-alpine | patch jdk-21.0.4_7
-1.1.1w | 1.1.1x | none other_variant
+1.1.1w | 1.1.1x 1.1.2w | patch 1.1.2w
+99800a | 100100a | none commit
 v1.10.1-eks-1-30-7 | v1.10.2-eks-1-30-7 v1.10.2-eks-1-30-8 | patch v1.10.2-eks-1-30-7
 nightly-20240612 | nightly-20240613 20240613 | major nightly-20240613
 
