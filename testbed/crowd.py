@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 from safeupdater.domain.operation import JournalEntry
 from safeupdater.protocols import StateStore
@@ -39,6 +40,7 @@ def check_crowd_on(url: str, store: StateStore) -> None:
     seen: list[JournalEntry] = []
     while any(process.poll() is None for process in crowd) and len(seen) < PROCESSES * APPENDS + 1:
         seen += store.since(seen[-1].position if seen else 0, 50)
+        time.sleep(0.01)
     for code, output in dismiss(crowd):
         assert code == 0, output
     entries = store.load(OPERATION)

@@ -10,5 +10,15 @@ from safeupdater.stores.holder import holder_identity, is_provably_dead
 from safeupdater.stores.jsonfile import JsonFileStore
 from safeupdater.stores.memory import MemoryStore
 from safeupdater.stores.open import open_store
+from safeupdater.stores.transfer import copy_state, export_state, import_state
 
-__all__ = ["JsonFileStore", "MemoryStore", "holder_identity", "is_provably_dead", "open_store"]
+__all__ = [
+    "JsonFileStore",
+    "MemoryStore",
+    "copy_state",
+    "export_state",
+    "holder_identity",
+    "import_state",
+    "is_provably_dead",
+    "open_store",
+]

@@ -1,4 +1,4 @@
-"""Opening a store by its URL, and carrying state from one store to another."""
+"""Opening a store by its URL."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def make_engine(url: str) -> Engine:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         raise ConfigurationError(
             "the store's URL cannot be read: expected sqlite:///PATH or postgresql://…"
         ) from None

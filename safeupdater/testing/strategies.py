@@ -406,7 +406,7 @@ def later_events(outcomes: st.SearchStrategy[Outcome] | None = None) -> st.Searc
         st.builds(Resolved, resolution=st.sampled_from(Resolution), by=_texts, reason=_texts),
         st.builds(
             Finished,
-            outcome=outcomes or st.sampled_from(Outcome),
+            outcome=st.sampled_from(Outcome) if outcomes is None else outcomes,
             code=_names,
             message=_texts,
             leftovers=texts,
