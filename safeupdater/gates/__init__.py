@@ -1,9 +1,10 @@
 """Rules that decide on candidates, and how they compose."""
 
 from safeupdater.gates.age import MinimumAge
-from safeupdater.gates.combinators import AllOf, AnyOf, Composable, all_of, any_of, evaluate, gate
+from safeupdater.gates.combinators import AllOf, AnyOf, Composable, all_of, any_of, gate
 from safeupdater.gates.constraint import Constraint, SkippedVersions
 from safeupdater.gates.diffgate import DiffGate
+from safeupdater.gates.evaluation import evaluate
 from safeupdater.gates.hard import NeverDown, NotQuarantined, Parsable, SameFamily, SchemeSanity
 from safeupdater.gates.ownership import Labels, Ownership
 from safeupdater.gates.patterns import Sources, TagPatterns

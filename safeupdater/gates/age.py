@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
 
 import attrs
 
@@ -18,6 +17,7 @@ from safeupdater.gates.timing import is_usable, no_time
 # Reproducible builds stamp images with 1970 or 1980. No container image is older than containers.
 _FIRST_IMAGES = datetime(2013, 3, 1, tzinfo=UTC)
 _UNKNOWN = {"defer": Verdict.DEFER, "review": Verdict.REVIEW_REQUIRED, "reject": Verdict.REJECT}
+_READS = frozenset({"published_at", "first_seen"})
 _BASES = ("published", "first_seen")
 _MAX_AGE_S = 10 * 366 * 86_400.0
 
@@ -48,7 +48,9 @@ class MinimumAge(Composable):
     unknown: str = attrs.field(default="defer", kw_only=True, validator=_check_choice)
     name: str = attrs.field(default="minimum_age", kw_only=True)
 
-    needs: ClassVar[frozenset[str]] = frozenset({"published_at", "first_seen"})
+    needs: frozenset[str] = attrs.field(
+        default=frozenset({"published_at", "first_seen"}), init=False, repr=False, eq=False
+    )
 
     def __call__(self, candidate: Candidate) -> Decision:
         """Defer with ``too_young``, ``age_unknown`` or ``no_time``, or approve."""

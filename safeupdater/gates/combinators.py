@@ -15,17 +15,13 @@ import attrs
 from safeupdater.domain.candidate import Candidate
 from safeupdater.domain.decision import Decision, Reason, Verdict
 from safeupdater.errors import ConfigurationError
+from safeupdater.gates.evaluation import RANK, Composition, evaluate, name_of, tally
 from safeupdater.gates.reasons import says
 from safeupdater.protocols import Gate
 
 GateFunction = Callable[[Candidate], "Decision | Verdict | bool"]
 GateLike = Gate | GateFunction
 """A gate, or a plain function that decides: ``True`` approves and ``False`` rejects."""
-
-# Comparing ranks is several times cheaper than comparing enum members.
-_RANK = {verdict: rank for rank, verdict in enumerate(Verdict)}
-_VERDICTS = tuple(Verdict)
-_REJECT = _RANK[Verdict.REJECT]
 
 
 class Composable:
@@ -62,80 +58,6 @@ class ComposableGate(Gate, Protocol):
     def __ror__(self, other: GateLike) -> AnyOf: ...
 
 
-# --- evaluating -------------------------------------------------------------------------------------------
-
-
-def evaluate(gate: Gate, candidate: Candidate) -> Decision:
-    """What a gate decides on a candidate, whatever it does; the only place where gates are called.
-
-    A gate that raises or answers with nonsense rejects fatally. An approval that was given lifts here,
-    where single gates answer. The decision's change type is the candidate's.
-    """
-    reasons: set[Reason] = set()
-    verdict = _VERDICTS[_tally(gate, candidate, reasons)]
-    return Decision(verdict=verdict, reasons=tuple(reasons), change_type=candidate.change.change_type)
-
-
-def _tally(gate: Gate, candidate: Candidate, reasons: set[Reason]) -> int:
-    """Adds a gate's reasons and gives the rank of its verdict."""
-    if isinstance(gate, AllOf | AnyOf):
-        return gate.tally(candidate, reasons)
-    decision = _ask(gate, candidate)
-    if candidate.consent is not None and candidate.lifts(decision.verdict):
-        decision = _lifted(decision, candidate)
-    reasons.update(decision.reasons)
-    return _RANK[decision.verdict]
-
-
-def _ask(gate: Gate, candidate: Candidate) -> Decision:
-    try:
-        answer: object = gate(candidate)
-    except Exception as error:  # noqa: BLE001 - a border: whatever a gate raises, the candidate is rejected
-        # The text of an exception may hold a secret; its type does not.
-        return _broken(gate, "gate_error", f"raised {type(error).__name__}")
-    if not isinstance(answer, Decision):
-        return _broken(gate, "gate_invalid", f"gave {type(answer).__name__} instead of a decision")
-    problem = _problem_with(answer)
-    return _broken(gate, "gate_invalid", problem) if problem else answer
-
-
-def _problem_with(decision: Decision) -> str:
-    """What makes a decision unusable; "" for a good one."""
-    explained = False
-    for reason in decision.reasons:
-        if reason.fatal and decision.verdict is not Verdict.REJECT:
-            return "gave a fatal reason without rejecting"
-        explained = explained or reason.verdict is decision.verdict
-    return "" if explained else "gave a verdict without a reason for it"
-
-
-def _broken(gate: Gate, code: str, what: str) -> Decision:
-    name = name_of(gate)
-    return says(name, Verdict.REJECT, code, f"Gate {name} {what}", fatal=True)
-
-
-def _lifted(decision: Decision, candidate: Candidate) -> Decision:
-    reasons = tuple(
-        attrs.evolve(reason, verdict=Verdict.APPROVE, message=f"{reason.message}: approved")
-        if candidate.lifts(reason.verdict)
-        else reason
-        for reason in decision.reasons
-    )
-    # A gate may have weighed several reasons itself: a deferral behind the lifted verdict comes to light.
-    strictest = _RANK[decision.verdict]
-    left = max((rank for reason in reasons if (rank := _RANK[reason.verdict]) < strictest), default=0)
-    return Decision(verdict=_VERDICTS[left], reasons=reasons, change_type=decision.change_type)
-
-
-def name_of(gate: object) -> str:
-    """What a gate is called, also one that cannot say so: printable ASCII, at most 80 characters."""
-    try:
-        name = getattr(gate, "name", None) or getattr(gate, "__name__", None) or type(gate).__name__
-    except Exception:  # noqa: BLE001 - a border: a broken gate must still be named
-        name = type(gate).__name__
-    return str(name).encode("ascii", "backslashreplace").decode()[:80]
-
-
 # --- composing --------------------------------------------------------------------------------------------
 
 
@@ -150,51 +72,45 @@ def _parts(gates: Iterable[Gate]) -> tuple[Gate, ...]:
 
 
 @attrs.frozen
-class AllOf(Composable):
-    """Every gate must agree: the strictest verdict, and every reason. Made by ``a & b`` and ``all_of``."""
-
+class _Composed(Composable, Composition):
     gates: tuple[Gate, ...] = attrs.field(converter=_parts)
-    name: str = attrs.field(default="all_of", kw_only=True)
 
     @property
     def needs(self) -> frozenset[str]:
         """The facts that any of its gates reads."""
         return frozenset().union(*(part.needs for part in self.gates))
 
-    def __call__(self, candidate: Candidate) -> Decision:
-        """The strictest decision, with every reason."""
+    def __call__(self: Gate, candidate: Candidate) -> Decision:
+        """The decision that follows from all of them, with every reason."""
         return evaluate(self, candidate)
-
-    def tally(self, candidate: Candidate, reasons: set[Reason]) -> int:
-        """Adds every gate's reasons and gives the rank of the strictest verdict."""
-        return max([_tally(gate, candidate, reasons) for gate in self.gates])
 
 
 @attrs.frozen
-class AnyOf(Composable):
+class AllOf(_Composed):
+    """Every gate must agree: the strictest verdict, and every reason. Made by ``a & b`` and ``all_of``."""
+
+    name: str = attrs.field(default="all_of", kw_only=True)
+
+    def tally(self, candidate: Candidate, reasons: set[Reason]) -> int:
+        """Adds every gate's reasons and gives the rank of the strictest verdict."""
+        return max([tally(part, candidate, reasons) for part in self.gates])
+
+
+@attrs.frozen
+class AnyOf(_Composed):
     """One gate is enough: the mildest verdict, and every reason. Made by ``a | b`` and ``any_of``.
 
     A gate that raised rejects all the same: nobody knows what it would have said.
     """
 
-    gates: tuple[Gate, ...] = attrs.field(converter=_parts)
     name: str = attrs.field(default="any_of", kw_only=True)
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The facts that any of its gates reads."""
-        return frozenset().union(*(part.needs for part in self.gates))
-
-    def __call__(self, candidate: Candidate) -> Decision:
-        """The mildest decision, with every reason."""
-        return evaluate(self, candidate)
 
     def tally(self, candidate: Candidate, reasons: set[Reason]) -> int:
         """Adds every gate's reasons and gives the rank of the mildest verdict, or of a fatal one."""
         mine: set[Reason] = set()
-        rank = min([_tally(gate, candidate, mine) for gate in self.gates])
+        rank = min([tally(part, candidate, mine) for part in self.gates])
         reasons |= mine
-        return _REJECT if any(reason.fatal for reason in mine) else rank
+        return RANK[Verdict.REJECT] if any(reason.fatal for reason in mine) else rank
 
 
 def all_of(*gates: GateLike) -> AllOf:

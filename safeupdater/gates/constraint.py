@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
-from typing import ClassVar
 
 import attrs
 
@@ -53,7 +52,7 @@ class Constraint(Composable):
     range: str = attrs.field(validator=_check_range)
     name: str = attrs.field(default="constraint", kw_only=True)
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = attrs.field(default=frozenset(), init=False, repr=False, eq=False)
 
     def __call__(self, candidate: Candidate) -> Decision:
         """Reject with ``outside_constraint``, or approve."""
@@ -91,7 +90,7 @@ class SkippedVersions(Composable):
     versions: tuple[str, ...] = attrs.field(converter=_entries)
     name: str = attrs.field(default="skipped_versions", kw_only=True)
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = attrs.field(default=frozenset(), init=False, repr=False, eq=False)
 
     @cached_property
     def _ranges(self) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ from safeupdater.domain.candidate import Candidate
 from safeupdater.domain.change import Change, VersionChangeType
 from safeupdater.domain.decision import Decision, Reason, Verdict
 from safeupdater.errors import InvalidReference, InvalidVersion
-from safeupdater.gates.combinators import Composable, GateLike, all_of, as_gate, evaluate
+from safeupdater.gates.combinators import Composable, GateLike, all_of, as_gate
+from safeupdater.gates.evaluation import evaluate
 from safeupdater.gates.hard import (
     NotQuarantined,
     SameFamily,

@@ -5,8 +5,6 @@ They judge the two version texts, never the change type that somebody else wrote
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import attrs
 
 from safeupdater.analysis import SemVerAnalyzer
@@ -80,7 +78,7 @@ class _TwoVersions(Composable):
 
     analyzer: SemVerAnalyzer = attrs.field(factory=SemVerAnalyzer, kw_only=True, repr=False, eq=False)
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = attrs.field(default=frozenset(), init=False, repr=False, eq=False)
 
 
 @attrs.frozen
@@ -174,7 +172,7 @@ class NotQuarantined(Composable):
 
     name: str = attrs.field(default="not_quarantined", kw_only=True)
 
-    needs: ClassVar[frozenset[str]] = frozenset({"quarantined"})
+    needs: frozenset[str] = attrs.field(default=frozenset({"quarantined"}), init=False, repr=False, eq=False)
 
     def __call__(self, candidate: Candidate) -> Decision:
         """Reject with ``quarantined``, or approve."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import ClassVar
 
 import attrs
 
@@ -25,7 +24,7 @@ class Ownership(Composable):
     allow: Patterns = attrs.field(default=Patterns(()), converter=patterns)
     name: str = attrs.field(default="ownership", kw_only=True)
 
-    needs: ClassVar[frozenset[str]] = frozenset({"owner"})
+    needs: frozenset[str] = attrs.field(default=frozenset({"owner"}), init=False, repr=False, eq=False)
 
     def __call__(self, candidate: Candidate) -> Decision:
         """Reject with ``owned`` or ``owner_unknown``, or approve."""
@@ -58,7 +57,7 @@ class Labels(Composable):
     switch: str = "safeupdater.enable"
     name: str = attrs.field(default="labels", kw_only=True)
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = attrs.field(default=frozenset(), init=False, repr=False, eq=False)
 
     def __call__(self, candidate: Candidate) -> Decision:
         """Reject with ``disabled_by_label`` or ``label_invalid``, or approve."""

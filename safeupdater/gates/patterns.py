@@ -6,7 +6,7 @@ import fnmatch
 import importlib
 from collections.abc import Callable, Iterable
 from functools import cached_property, lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 
@@ -109,7 +109,7 @@ class TagPatterns(Composable):
     exclude: Patterns = attrs.field(default=_NONE, converter=patterns)
     name: str = attrs.field(default="tag_patterns", kw_only=True)
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = attrs.field(default=frozenset(), init=False, repr=False, eq=False)
 
     def __call__(self, candidate: Candidate) -> Decision:
         """Reject with ``tag_excluded`` or ``tag_not_included``, or approve."""
@@ -158,7 +158,7 @@ class Sources(Composable):
     repositories: Patterns = attrs.field(default=_NONE, converter=_repository_patterns)
     name: str = attrs.field(default="sources", kw_only=True)
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = attrs.field(default=frozenset(), init=False, repr=False, eq=False)
 
     def __call__(self, candidate: Candidate) -> Decision:
         """Reject with ``source_unknown`` or ``registry_``/``repository_not_allowed``, or approve."""

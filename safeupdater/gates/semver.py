@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from functools import cached_property
-from typing import ClassVar
 
 import attrs
 
@@ -72,7 +71,7 @@ class SemverGate(Composable):
     zero_major: str = attrs.field(default="strict", validator=_one_of("strict", "literal"))
     name: str = attrs.field(default="semver", kw_only=True)
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = attrs.field(default=frozenset(), init=False, repr=False, eq=False)
 
     @cached_property
     def _decisions(self) -> dict[VersionChangeType, Decision]:

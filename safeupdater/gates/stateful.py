@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import attrs
 
 from safeupdater.analysis import SemVerAnalyzer
@@ -52,7 +50,7 @@ class StatefulGuard(Composable):
     declared: bool | None = None
     name: str = attrs.field(default="stateful_guard", kw_only=True)
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = attrs.field(default=frozenset(), init=False, repr=False, eq=False)
 
     def __call__(self, candidate: Candidate) -> Decision:
         """Manual approval with ``stateful_major``, or approve."""

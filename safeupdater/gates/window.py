@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cached_property, lru_cache
-from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -167,7 +166,7 @@ class UpdateWindow(Composable):
     freezes: tuple[FreezePeriod, ...] = attrs.field(default=(), converter=tuple)
     name: str = attrs.field(default="update_window", kw_only=True)
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = attrs.field(default=frozenset(), init=False, repr=False, eq=False)
 
     def is_open(self, now: datetime) -> bool:
         """Whether updates may happen at an instant (aware).
@@ -249,7 +248,7 @@ class Freeze(Composable):
     reason: str = ""
     name: str = attrs.field(default="freeze", kw_only=True)
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = attrs.field(default=frozenset(), init=False, repr=False, eq=False)
 
     def __call__(self, candidate: Candidate) -> Decision:
         """Defer with ``frozen``, or approve."""

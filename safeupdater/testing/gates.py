@@ -23,7 +23,7 @@ from safeupdater.domain.asset import Asset, AssetType
 from safeupdater.domain.candidate import Candidate, Facts
 from safeupdater.domain.change import Change, VersionChangeType
 from safeupdater.domain.decision import Decision, Reason, Verdict
-from safeupdater.gates.combinators import evaluate
+from safeupdater.gates.evaluation import evaluate
 from safeupdater.protocols import Gate
 
 if TYPE_CHECKING:
