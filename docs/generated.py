@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from safeupdater import errors
-from safeupdater.config import schema
+from safeupdater.config import schema, sections
 from safeupdater.domain.asset import STATUS_TRANSITIONS, AssetStatus
 from safeupdater.gates import matrix
 from safeupdater.update import machine
@@ -100,11 +100,11 @@ def policy_keys() -> str:
     return "\n".join(rows)
 
 
-def policy_default(key: schema.Key) -> str:
+def policy_default(key: sections.Key) -> str:
     """The default as it would be written; required keys have none, sections theirs per key."""
     if key.is_required:
         return "required"
-    if isinstance(key.kind, schema.SectionKind):
+    if isinstance(key.kind, sections.SectionKind):
         return ""
     default = key.kind.plain(key.default)
     return f"`{default if isinstance(default, str) and default else json.dumps(default)}`"

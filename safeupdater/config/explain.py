@@ -8,9 +8,10 @@ from typing import Any
 
 import attrs
 
-from safeupdater.config.kinds import Kind, ListKind, ScalarKind, SectionKind
+from safeupdater.config.kinds import Kind, ListKind, ScalarKind
 from safeupdater.config.nodes import Plain
 from safeupdater.config.schema import SETTINGS
+from safeupdater.config.sections import SectionKind
 from safeupdater.domain.health import ProbeSpec
 
 _WIDTH = 80

@@ -33,18 +33,16 @@ from safeupdater.config.fields import (
 from safeupdater.config.kinds import (
     FLAG,
     OPTIONAL_TEXT,
-    Key,
     ListKind,
     Schema,
-    SectionKind,
     TextMapKind,
     choice,
     either,
-    key,
     member,
     text,
     whole,
 )
+from safeupdater.config.sections import Key, SectionKind, key
 from safeupdater.config.units import format_clock, format_weekdays
 from safeupdater.domain.health import HealthPolicy, ProbeSpec, Rule
 from safeupdater.domain.operation import Hook, HookPoint, OnInconclusive, RollbackPolicy, Unrunnable
