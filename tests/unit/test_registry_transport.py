@@ -85,6 +85,16 @@ def test_a_slow_but_steady_body_is_given_up_before_the_total_time(world: World) 
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("first", [b"H", HEAD + b"X-A: ", HEAD + b"Content-Length: 99999\r\n\r\n"])
+def test_a_drip_ends_by_the_deadline_however_steady_it_is(world: World, first: bytes) -> None:
+    world.serve(lambda exchange, reply: Reply(writer=drip(first, b"a")))
+    limits = attrs.evolve(QUICK, attempts=1, slow_after_s=100)
+    began = time.monotonic()
+    with pytest.raises(RegistryError, match="did not answer in time"):
+        world.client(limits=limits).get_available_tags(APP)
+    assert time.monotonic() - began < 3
+
+
 def test_a_body_over_the_limit_is_not_read_to_its_end(world: World) -> None:
     sent = 0
 

@@ -7,6 +7,7 @@ import binascii
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 import attrs
@@ -108,13 +109,20 @@ class DockerConfig:
     """The logins of a docker ``config.json``: ``credHelpers``, then ``credsStore``, then ``auths``.
 
     Keys match a registry exactly after normalisation; nothing is matched by prefix or suffix. The same
-    form serves podman's ``auth.json`` and the ``.dockerconfigjson`` of Kubernetes pull secrets.
+    form serves podman's ``auth.json`` and the ``.dockerconfigjson`` of Kubernetes pull secrets. ``origin``
+    is what errors call it; helpers run with ``environ`` and are found on its ``PATH``.
 
     Raises:
         RegistryError: the text is not such a document; its content is not repeated.
     """
 
-    def __init__(self, text: bytes, *, origin: str, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        text: bytes,
+        *,
+        origin: str = "the docker config",
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         try:
             config = msgspec.json.decode(text, type=_Config)
         except (msgspec.MsgspecError, RecursionError, ValueError):
