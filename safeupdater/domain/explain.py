@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from safeupdater.domain.change import Change
+    from safeupdater.domain.decision import Decision, Reason
     from safeupdater.domain.plan import Option, Plan, PlannedUpdate
 
 _WIDTH = 80
@@ -42,13 +43,19 @@ def _update(update: PlannedUpdate) -> Iterator[str]:
     yield _row(str(update.decision.verdict), _short(update.target_id, _WIDTH - _INDENT))
     for change in update.changes:
         yield from _wrapped(_step(update, change))
-    for reason in update.decision.reasons:
-        if reason.verdict is update.decision.verdict:
-            yield from _wrapped(f"{reason.message} [{reason.policy or reason.code}]")
+    for reason in _telling(update.decision):
+        yield from _wrapped(f"{reason.message} [{reason.policy or reason.code}]")
     if update.decision.until is not None:
         yield from _wrapped(f"until {update.decision.until:%Y-%m-%d %H:%M %Z}")
     for option in update.alternatives:
         yield from _wrapped(_alternative(option))
+
+
+def _telling(decision: Decision) -> tuple[Reason, ...]:
+    """The reasons that gave the verdict; of those that approve, the ones that the policy asked for."""
+    deciding = tuple(reason for reason in decision.reasons if reason.verdict is decision.verdict)
+    asked_for = tuple(reason for reason in deciding if reason.policy)
+    return asked_for if decision.safe and asked_for else deciding
 
 
 def _step(update: PlannedUpdate, change: Change) -> str:
