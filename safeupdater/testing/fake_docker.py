@@ -69,6 +69,7 @@ class FakeDocker:
         from safeupdater.testing.fake_docker_http import FakeTransport
 
         client = docker.APIClient(base_url="unix:///fake/docker.sock", version="1.41")
+        client.trust_env = False
         client.mount("http+docker://", (transport or FakeTransport)(self))
         return client
 

@@ -7,6 +7,7 @@ the name, nothing is left over, and no volume is lost.
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable, Mapping
 
@@ -101,10 +102,10 @@ def make_world(
 # --- an engine in miniature --------------------------------------------------------------------------------
 
 
-def go_on(world: World, faults: Mapping[int, Fault]) -> int:
+def go_on(world: World, faults: Mapping[int, Fault]) -> list[str]:
     """One process's life: takes the operation up where the journal says and goes on to its end.
 
-    Gives the number of calls that it made.
+    Gives the calls that it made.
     """
     drive = world.drive(faults)
     try:
@@ -122,7 +123,7 @@ def go_on(world: World, faults: Mapping[int, Fault]) -> int:
     except Killed:
         pass
     assert world.transport is not None
-    return len(world.transport.calls)
+    return world.transport.calls
 
 
 def begin(world: World, drive: Drive, phase: Phase) -> None:
@@ -204,8 +205,22 @@ def live_through(make: Callable[[], World], *lives: Mapping[int, Fault]) -> Worl
     return world
 
 
-def calls_of(make: Callable[[], World]) -> int:
+def calls_of(make: Callable[[], World]) -> list[str]:
     return go_on(make(), {})
+
+
+def differs(fault: Fault, call: str) -> bool:
+    """Whether a fault at a call is another case than one that is tried anyway: reading has no effect."""
+    return not call.startswith("GET") or fault not in _SAME_FOR_READING
+
+
+_SAME_FOR_READING = (Fault.KILLED_BEFORE, Fault.TIMEOUT_AFTER, Fault.RESTART_BEFORE)
+
+
+def again(make: Callable[[], World]) -> Callable[[], World]:
+    """The same world each time, made once: most of the work of a run would be making it."""
+    made = make()
+    return lambda: attrs.evolve(made, daemon=copy.deepcopy(made.daemon))
 
 
 SCENARIOS = {
@@ -227,23 +242,24 @@ def test_without_faults_each_update_ends_as_it_should(name: str) -> None:
 @pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_one_fault_at_any_call_ends_with_exactly_one_version(name: str, fault: Fault) -> None:
-    make = SCENARIOS[name]
-    total = calls_of(make)
-    assert total > 30
-    for number in range(1, total + 1):
+    make = again(SCENARIOS[name])
+    calls = calls_of(make)
+    points = [number for number, call in enumerate(calls, start=1) if differs(fault, call)]
+    assert len(points) >= 8
+    for number in points:
         try:
             live_through(make, {number: fault})
         except (AssertionError, StepStopped, BackendError) as error:
-            raise AssertionError(f"{fault.value} at call {number} of {total}: {error}") from error
+            raise AssertionError(f"{fault.value} at {number} ({calls[number - 1]}): {error}") from error
 
 
 @pytest.mark.parametrize("name", ["good", "bad", "with a sidecar"])
 def test_a_second_fault_during_recovery_changes_nothing(name: str) -> None:
-    make = SCENARIOS[name]
-    total = calls_of(make)
+    make = again(SCENARIOS[name])
+    total = len(calls_of(make))
     chance = random.Random(20)
     killers = [Fault.KILLED_BEFORE, Fault.KILLED_AFTER, Fault.KILLED_AND_RESTART]
-    for _ in range(400):
+    for _ in range(100):
         first, second = chance.randint(1, total), chance.randint(1, 40)
         lives = {first: chance.choice(killers)}, {second: chance.choice(list(Fault))}
         try:

@@ -53,7 +53,9 @@ class Answer:
         try:
             return json.loads(self.body)
         except ValueError as error:
-            raise BackendError(f"the Docker daemon's answer is not JSON: {error}", code="malformed_answer") from error
+            raise BackendError(
+                f"the Docker daemon's answer is not JSON: {error}", code="malformed_answer"
+            ) from error
 
 
 def connect(url: str | None = None, environment: Mapping[str, str] | None = None) -> docker.APIClient:
@@ -77,10 +79,12 @@ def connect(url: str | None = None, environment: Mapping[str, str] | None = None
         client = docker.APIClient(version=_text(OLDEST_API), **options)
     except docker.errors.DockerException as error:
         where = given.get("DOCKER_HOST") or _IMPLICIT_URL
+        said = str(error).replace(where, safe_url(where))
+        # The original quotes the URL, which may hold a password: it must not follow as the cause.
         raise ConfigurationError(
-            f"cannot use {safe_url(where)!r} as a Docker daemon: {error}; expected unix:///path or tcp://host:port,"
+            f"cannot use {safe_url(where)!r} as a Docker daemon: {said}; expected unix:///path or tcp://host:port,"
             " with DOCKER_CERT_PATH naming a directory with ca.pem, cert.pem and key.pem for TLS"
-        ) from error
+        ) from None
     # A daemon is not a web site: no proxy, no .netrc, no CA bundle meant for the web.
     client.trust_env = False
     return client

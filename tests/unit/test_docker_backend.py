@@ -1,0 +1,643 @@
+"""The Docker backend over a daemon in memory: scanning, refusing, staging, observing, collecting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+
+from safeupdater.backends.docker import ContainerFilter, DockerBackend, DockerScanner
+from safeupdater.backends.docker.faults import fault_of_message
+from safeupdater.domain.artifact import ImageReference
+from safeupdater.domain.health import Condition
+from safeupdater.domain.operation import Phase, Snapshot, StepStatus
+from safeupdater.errors import BackendError, ConfigurationError, DockerConnectionError
+from safeupdater.testing.driving import Drive, StepStopped, operation_for
+from safeupdater.testing.fake_docker import FakeDocker
+from safeupdater.testing.fake_docker_http import FakeTransport
+
+APP = "registry.test/app"
+
+
+class Bench:
+    """A daemon with release 1.0.0 on it and 1.0.1 in the registry."""
+
+    def __init__(self, **new: Any) -> None:
+        self.daemon = FakeDocker()
+        self.old_digest = self.daemon.release(f"{APP}:1.0.0", pulled=True, User="app")
+        self.digest = self.daemon.release(f"{APP}:1.0.1", **{"User": "app", **new})
+        self.transport = FakeTransport(self.daemon)
+        self.backend = self.make_backend()
+
+    def make_backend(self, **options: Any) -> DockerBackend:
+        client = self.daemon.client(lambda _: self.transport)
+        return DockerBackend(client, host="test", **{"own_container": None, **options})
+
+    def drive(
+        self, name: str = "web", to: str = "1.0.1", *, operation_id: str = "op-1", **options: Any
+    ) -> Drive:
+        asset = next(asset for asset in self.backend.scan().assets if asset.name == name)
+        digest = options.pop("digest", self.digest)
+        new = ImageReference.parse(f"{APP}:{to}@{digest}")
+        return Drive(self.backend, operation_for(asset, new, operation_id=operation_id, **options))
+
+    def refusal(self, name: str = "web") -> tuple[StepStatus, str]:
+        report = self.backend.preflight(self.drive(name).operation)
+        assert report.refusal is not None, "nothing was refused"
+        assert report.refusal.message
+        return report.refusal.status, report.refusal.code
+
+
+# --- scanning ----------------------------------------------------------------------------------------------
+
+
+def test_a_scan_costs_the_same_number_of_calls_for_any_number_of_containers() -> None:
+    bench = Bench()
+    counts = []
+    for upto in (3, 30):
+        for number in range(upto):
+            if f"/web{number}" not in {c["Name"] for c in bench.daemon.containers.values()}:
+                bench.daemon.run(f"web{number}", f"{APP}:1.0.0")
+        before = len(bench.transport.calls)
+        assert len(bench.backend.scan().assets) == upto
+        counts.append(len(bench.transport.calls) - before)
+    assert counts[1] <= counts[0]
+
+
+def test_the_reference_of_a_container_whose_tag_moved_on_is_found_once() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    other = bench.daemon.build("scratch:1")
+    bench.daemon.tag(other, f"{APP}:1.0.0")
+    for expected in (1, 0):
+        before = len(bench.transport.calls)
+        (asset,) = bench.backend.scan().assets
+        assert str(asset.image) == f"{APP}:1.0.0"
+        assert asset.digests == {bench.old_digest}
+        assert sum("/json" in c and "/containers/" in c and c != "GET /containers/json"
+                   for c in bench.transport.calls[before:]) == expected  # fmt: skip
+
+
+def test_swarm_kubernetes_and_one_off_containers_have_an_owner() -> None:
+    bench = Bench()
+    labels = {
+        "task": {"com.docker.swarm.task.id": "t", "com.docker.swarm.service.name": "shop"},
+        "pod": {"io.kubernetes.pod.name": "p", "io.kubernetes.pod.namespace": "n"},
+        "oneoff": {"com.docker.compose.oneoff": "True", "com.docker.compose.project": "x"},
+        "compose": {"com.docker.compose.project": "x", "com.docker.compose.service": "web"},
+    }
+    for name, own in labels.items():
+        bench.daemon.run(name, f"{APP}:1.0.0", Labels=own)
+    owners = {asset.name: asset.owner for asset in bench.backend.scan().assets}
+    assert owners == {"task": "swarm/shop", "pod": "kubernetes/n/p", "oneoff": "compose run", "compose": ""}
+    assert bench.refusal("task") == (StepStatus.REFUSED, "owned")
+
+
+def test_our_own_leftovers_are_hidden_and_a_lost_container_is_named() -> None:
+    bench = Bench()
+    for name in ("web", "web.su-new", "db.su-old"):
+        bench.daemon.run(name, f"{APP}:1.0.0")
+    report = bench.backend.scan()
+    assert [asset.name for asset in report.assets] == ["web"]
+    assert len(report.problems) == 1
+    assert "db.su-old" in report.problems[0]
+
+
+def test_a_container_made_from_a_bare_id_is_a_problem_not_an_asset() -> None:
+    bench = Bench()
+    image = bench.daemon.find_image(f"{APP}:1.0.0")
+    assert image is not None
+    bench.daemon.run("web", image["Id"])
+    report = bench.backend.scan()
+    assert report.assets == ()
+    assert "bare id" in report.problems[0]
+
+
+def test_filters_match_names_labels_and_images() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0", Labels={"tier": "front"})
+    bench.daemon.run("db", f"{APP}:1.0.0", Labels={"tier": "back"})
+
+    def names(**where: Any) -> list[str]:
+        scanner = DockerScanner(bench.daemon.client(), where=ContainerFilter(**where))
+        report = scanner.scan()
+        assert not report.complete
+        return sorted(asset.name for asset in report.assets)
+
+    assert names(names=["w*"]) == ["web"]
+    assert names(labels=["tier=back"]) == ["db"]
+    assert names(labels=["tier"], images=["registry.test/*"]) == ["db", "web"]
+    assert names(images=["other/*"]) == []
+
+
+def test_stopped_containers_are_scanned_but_listed_only_when_asked() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    bench.daemon.run("job", f"{APP}:1.0.0", start=False)
+    scanner = bench.backend.scanner
+    assert {asset.name for asset in scanner.scan().assets} == {"web", "job"}
+    assert {asset.name for asset in scanner.scan_containers()} == {"web"}
+    assert {asset.name for asset in scanner.scan_containers(include_stopped=True)} == {"web", "job"}
+
+
+def test_metadata_image_and_digest_of_one_container() -> None:
+    bench = Bench()
+    identity = bench.daemon.run("web", f"{APP}:1.0.0")
+    scanner = bench.backend.scanner
+    metadata = scanner.get_container_metadata("web")
+    assert metadata is not None
+    assert (metadata.id, metadata.is_running) == (identity, True)
+    image = scanner.extract_image_info("web")
+    assert image is not None
+    assert image.digests == {bench.old_digest}
+    assert scanner.get_image_digest(f"{APP}:1.0.0") == bench.old_digest
+    assert scanner.get_image_digest("nothing:1") is None
+    assert scanner.extract_image_info("nobody") is None
+
+
+def test_label_changes_between_scans_are_told() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0", Labels={"a": "1", "b": "1"})
+    bench.backend.scan()
+    bench.daemon.find("web")["Config"]["Labels"] = {"a": "2", "c": "1"}
+    bench.backend.scan()
+    (change,) = bench.backend.scanner.track_labels()
+    assert (change.added, change.removed, change.changed) == ({"c": "1"}, {"b": "1"}, {"a": ("1", "2")})
+
+
+# --- refusing ----------------------------------------------------------------------------------------------
+
+
+def _paused(daemon: FakeDocker) -> None:
+    daemon.run("web", f"{APP}:1.0.0")
+    daemon.find("web")["State"]["Paused"] = True
+
+
+def _linked(daemon: FakeDocker) -> None:
+    daemon.run("web", f"{APP}:1.0.0")
+    daemon.run("cli", f"{APP}:1.0.0", HostConfig={"Links": ["/web:/cli/w"]})
+
+
+def _left_over(daemon: FakeDocker) -> None:
+    daemon.run("web", f"{APP}:1.0.0")
+    daemon.run("web.su-old", f"{APP}:1.0.0")
+
+
+def _without_image(daemon: FakeDocker) -> None:
+    daemon.run("web", f"{APP}:1.0.0")
+    daemon.images.clear()
+
+
+def _on_nothing(daemon: FakeDocker) -> None:
+    other = daemon.run("vpn", f"{APP}:1.0.0")
+    daemon.run("web", f"{APP}:1.0.0", HostConfig={"NetworkMode": f"container:{other}"})
+    daemon.remove("vpn", with_volumes=False, force=True)
+
+
+def _fleeting_dependant(daemon: FakeDocker) -> None:
+    identity = daemon.run("web", f"{APP}:1.0.0")
+    daemon.run(
+        "side", f"{APP}:1.0.0", HostConfig={"NetworkMode": f"container:{identity}", "AutoRemove": True}
+    )
+
+
+def _built_here(daemon: FakeDocker) -> None:
+    daemon.build(f"{APP}:dev")
+    daemon.run("web", f"{APP}:dev")
+
+
+REFUSALS = {
+    "auto_remove": lambda daemon: daemon.run("web", f"{APP}:1.0.0", HostConfig={"AutoRemove": True}),
+    "paused": _paused,
+    "linked": _linked,
+    "leftover": _left_over,
+    "dependency_gone": _on_nothing,
+    "dependant": _fleeting_dependant,
+    "local_build": _built_here,
+    "image_gone": _without_image,
+}
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_what_could_not_be_put_back_is_refused_with_its_reason(code: str) -> None:
+    bench = Bench()
+    REFUSALS[code](bench.daemon)
+    calls = len(bench.transport.calls)
+    assert bench.refusal() == (StepStatus.REFUSED, code)
+    assert all(call.startswith("GET") for call in bench.transport.calls[calls:])
+
+
+def test_a_digest_without_a_tag_is_not_updated() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}@{bench.old_digest}")
+    assert bench.refusal() == (StepStatus.REFUSED, "digest_pin")
+
+
+def test_the_container_that_runs_us_and_what_carries_it_are_refused() -> None:
+    bench = Bench()
+    identity = bench.daemon.run("web", f"{APP}:1.0.0")
+    side = bench.daemon.run("me", f"{APP}:1.0.0", HostConfig={"NetworkMode": f"container:{identity}"})
+    for own in (identity, side):
+        bench.backend = bench.make_backend(own_container=own)
+        assert bench.refusal() == (StepStatus.REFUSED, "self")
+
+
+def test_a_container_that_is_not_what_the_plan_was_made_for_is_superseded() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    drive = bench.drive()
+    bench.daemon.remove("web", with_volumes=False, force=True)
+    gone = bench.backend.preflight(drive.operation).refusal
+    bench.daemon.release(f"{APP}:2.0.0", pulled=True)
+    bench.daemon.run("web", f"{APP}:2.0.0")
+    other = bench.backend.preflight(drive.operation).refusal
+    assert gone is not None
+    assert other is not None
+    assert (gone.status, other.status) == (StepStatus.GONE, StepStatus.SUPERSEDED)
+
+
+def test_warnings_say_what_will_be_different_or_lost() -> None:
+    bench = Bench()
+    labels = {
+        "com.docker.compose.project": "shop", "com.docker.compose.service": "web",
+        "com.docker.compose.project.config_files": "/srv/compose.yaml",
+    }  # fmt: skip
+    bench.daemon.run(
+        "web", f"{APP}:1.0.0", Labels=labels,
+        HostConfig={"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": ""}]}},
+    )  # fmt: skip
+    needs = {
+        **labels,
+        "com.docker.compose.service": "api",
+        "com.docker.compose.depends_on": "web:service_started:true",
+    }
+    bench.daemon.run("api", f"{APP}:1.0.0", Labels=needs)
+    identity = bench.daemon.find("web")["Id"]
+    bench.daemon.run("side", f"{APP}:1.0.0", HostConfig={"PidMode": f"container:{identity}"})
+    bench.daemon.find("web")["changes"] = [
+        {"Path": "/etc", "Kind": 0}, {"Path": "/etc/app.conf", "Kind": 1}, {"Path": "/tmp/x", "Kind": 1},
+    ]  # fmt: skip
+    report = bench.backend.preflight(bench.drive().operation)
+    assert report.refusal is None
+    text = "\n".join(report.warnings)
+    for piece in (
+        "/srv/compose.yaml still says",
+        "ports that Docker chooses",
+        "1 files",
+        "/etc/app.conf",
+        "side",
+        "api",
+    ):
+        assert piece in text, piece
+    assert "/tmp/x" not in text
+
+
+# --- staging -----------------------------------------------------------------------------------------------
+
+
+def stopped_in_staging(bench: Bench, drive: Drive) -> str:
+    """The code with which staging stops; nothing of the old version may be touched by it."""
+    before = {name: dict(c["State"]) for name, c in bench.daemon.containers.items()}
+    drive.capture()
+    with pytest.raises(StepStopped) as stopped:
+        drive.perform(Phase.STAGING)
+    drive.perform(Phase.DISCARDING)
+    assert {name: dict(c["State"]) for name, c in bench.daemon.containers.items()} == before
+    return stopped.value.outcome.code
+
+
+def test_an_image_of_another_platform_is_refused() -> None:
+    bench = Bench()
+    bench.daemon.registry[f"{APP}@{bench.digest}"]["Architecture"] = "s390x"
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    assert stopped_in_staging(bench, bench.drive()) == "platform_mismatch"
+
+
+def test_an_image_that_brings_root_is_refused_unless_allowed() -> None:
+    bench = Bench(User="root")
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    assert stopped_in_staging(bench, bench.drive()) == "gains_root"
+    bench.backend = bench.make_backend(allow_gaining_root=True)
+    bench.drive().update()
+    assert bench.daemon.find("web")["Config"]["User"] == "root"
+
+
+def test_a_moved_tag_does_not_change_what_was_decided() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    stray = bench.daemon.build(f"{APP}:1.0.1")
+    drive = bench.drive()
+    drive.update()
+    found = bench.daemon.find("web")
+    assert found["Image"] != stray
+    assert bench.digest in bench.daemon.images[found["Image"]]["RepoDigests"][0]
+
+
+def test_an_update_without_a_digest_is_refused() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    asset = bench.backend.scan().assets[0]
+    drive = Drive(bench.backend, operation_for(asset, ImageReference.parse(f"{APP}:1.0.1")))
+    with pytest.raises(BackendError, match="names no digest"):
+        drive.capture()
+
+
+class Losing(FakeTransport):
+    """A daemon that quietly drops a setting when it creates a container."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        answer = super().send(request, *args, **options)
+        for container in self.daemon.containers.values():
+            if container["Name"].endswith(".su-new"):
+                container["HostConfig"].pop("Sysctls", None)
+        return answer
+
+
+def test_a_lossy_recreate_is_refused_with_what_would_be_lost() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0", HostConfig={"Sysctls": {"net.core.somaxconn": "1"}})
+    bench.transport = Losing(bench.daemon)
+    bench.backend = bench.make_backend()
+    drive = bench.drive()
+    drive.capture()
+    with pytest.raises(StepStopped, match=r"HostConfig\.Sysctls"):
+        drive.perform(Phase.STAGING)
+
+
+def test_pull_progress_is_reported_in_bytes() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    drive = bench.drive()
+    drive.update()
+    assert [(p.step, p.done, p.total, p.unit) for p in drive.progress] == [
+        ("pull", 0, 0, "bytes"),
+        ("pull", 50, 100, "bytes"),
+    ]
+
+
+# --- switching, observing, going back ----------------------------------------------------------------------
+
+
+def test_a_change_by_somebody_else_before_the_switch_wins() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0", HostConfig={"RestartPolicy": {"Name": "always"}})
+    drive = bench.drive()
+    drive.capture()
+    drive.perform(Phase.STAGING)
+    bench.daemon.find("web")["HostConfig"]["Memory"] = 1
+    with pytest.raises(StepStopped) as stopped:
+        drive.perform(Phase.SWITCHING)
+    assert stopped.value.outcome.status is StepStatus.SUPERSEDED
+    assert "HostConfig.Memory" in stopped.value.outcome.message
+    assert "web" in bench.daemon.running()
+
+
+@pytest.mark.parametrize(("recreated", "status"), [(False, StepStatus.GONE), (True, StepStatus.SUPERSEDED)])
+def test_a_target_that_somebody_removed_is_left_alone(recreated: bool, status: StepStatus) -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    drive = bench.drive()
+    drive.capture()
+    drive.perform(Phase.STAGING)
+    bench.daemon.remove("web", with_volumes=False, force=True)
+    if recreated:
+        bench.daemon.run("web", f"{APP}:1.0.0")
+    with pytest.raises(StepStopped) as stopped:
+        drive.perform(Phase.SWITCHING)
+    assert stopped.value.outcome.status is status
+
+
+def test_restoring_does_not_take_a_name_from_somebody_else() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    drive = bench.drive()
+    drive.switch()
+    bench.daemon.remove("web", with_volumes=False, force=True)
+    theirs = bench.daemon.run("web", f"{APP}:1.0.0")
+    with pytest.raises(StepStopped) as stopped:
+        drive.restore()
+    assert stopped.value.outcome.status is StepStatus.SUPERSEDED
+    assert bench.daemon.find("web")["Id"] == theirs
+    assert bench.backend.observe(drive.operation).condition is Condition.FOREIGN
+
+
+def test_a_port_that_is_taken_fails_the_start_at_once() -> None:
+    bench = Bench()
+    ports = {"80/tcp": [{"HostIp": "", "HostPort": "80"}]}
+    bench.daemon.run("web", f"{APP}:1.0.0", HostConfig={"PortBindings": ports})
+    drive = bench.drive()
+    drive.capture()
+    drive.perform(Phase.STAGING)
+    for step in ("compare_live", "park_old", "take_name"):
+        drive.step(Phase.SWITCHING, step)
+    bench.daemon.run("thief", f"{APP}:1.0.0", HostConfig={"PortBindings": ports})
+    with pytest.raises(StepStopped, match="port is already allocated") as stopped:
+        drive.step(Phase.SWITCHING, "start_new")
+    assert stopped.value.outcome.code == "start_failed"
+
+
+STATES = [
+    ({"Running": True}, Condition.READY, "running"),
+    ({"Running": True, "Health": {"Status": "starting"}}, Condition.STARTING, "health_starting"),
+    ({"Running": True, "Health": {"Status": "healthy"}}, Condition.READY, "healthy"),
+    ({"Running": True, "Health": {"Status": "unhealthy"}}, Condition.FAILED, "unhealthy"),
+    ({"Running": True, "Restarting": True}, Condition.FAILED, "restarting"),
+    ({"Running": True, "Paused": True}, Condition.UNREADY, "paused"),
+    ({"Running": False, "OOMKilled": True}, Condition.FAILED, "oom_killed"),
+    ({"Running": False, "ExitCode": 3}, Condition.FAILED, "exited"),
+]
+
+
+@pytest.mark.parametrize(("state", "condition", "code"), STATES, ids=[code for *_, code in STATES])
+def test_the_state_of_the_new_version_is_evidence(state: Any, condition: Condition, code: str) -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    drive = bench.drive()
+    drive.switch()
+    found = bench.daemon.find("web")
+    found["State"] = {"Status": "?", **state}
+    seen = bench.backend.observe(drive.operation)
+    assert (seen.condition, seen.code, seen.identity) == (condition, code, found["Id"])
+
+
+def test_a_new_version_that_was_restarted_has_failed_even_while_it_runs() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    drive = bench.drive()
+    drive.switch()
+    bench.daemon.find("web")["RestartCount"] = 1
+    assert bench.backend.observe(drive.operation).condition is Condition.FAILED
+
+
+def test_what_was_stopped_stays_stopped() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0", start=False)
+    drive = bench.drive()
+    drive.switch()
+    assert bench.backend.observe(drive.operation).condition is Condition.STOPPED
+    drive.perform(Phase.COMMITTING)
+    assert bench.daemon.running() == set()
+
+
+def test_probes_reach_published_ports_and_run_commands() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    found = bench.daemon.find("web")
+    found["NetworkSettings"]["Ports"] = {
+        "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}],
+        "81/tcp": None,
+    }
+    found["NetworkSettings"]["Networks"]["bridge"]["IPAddress"] = "10.0.0.9"
+    bench.daemon.exit_codes["false"] = 1
+    target = bench.backend.probe_target(bench.drive().operation, old=True)
+    assert target.address(None) == ("127.0.0.1", 8080)
+    assert target.address(80) == ("127.0.0.1", 8080)
+    assert target.address(81) == ("10.0.0.9", 81)
+    assert target.execute(["echo", "a", "b"], 1).output == "echo\na\nb"
+    assert target.execute(["false"], 1).exit_code == 1
+
+
+# --- keeping and collecting --------------------------------------------------------------------------------
+
+
+def collected(bench: Bench, expired: list[Snapshot], kept: list[Snapshot]) -> tuple[str, ...]:
+    return bench.backend.collect(expired, kept)
+
+
+def test_the_old_image_is_kept_until_its_snapshot_expires() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    drive = bench.drive()
+    drive.update()
+    old = bench.daemon.find_image(f"{APP}:1.0.0")
+    assert old is not None
+    assert "safeupdater/keep:op-1" in old["RepoTags"]
+    snapshot = drive.operation.snapshot
+    assert snapshot is not None
+    assert bench.backend.collect([], [snapshot]) == ()
+    assert bench.backend.collect([snapshot], []) == ("the keep-tag safeupdater/keep:op-1",)
+    # Its tag is the user's own, who pulled it.
+    assert bench.daemon.find_image(f"{APP}:1.0.0") is not None
+    assert bench.backend.collect([snapshot], []) == ()
+
+
+def test_images_that_we_brought_go_with_their_snapshot() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    bench.drive().update()
+    digest = bench.daemon.release(f"{APP}:1.0.2", User="app")
+    second = bench.drive(to="1.0.2", digest=digest, operation_id="op-2")
+    second.update()
+    snapshot = second.operation.snapshot
+    assert snapshot is not None
+    assert bench.daemon.find_image(f"{APP}:1.0.1") is not None
+    bench.backend.collect([snapshot], [])
+    assert bench.daemon.find_image(f"{APP}:1.0.1") is None
+
+
+def test_a_rollback_by_hand_brings_the_snapshot_back() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0", Env=["A=1"], HostConfig={"RestartPolicy": {"Name": "always"}})
+    first = bench.drive()
+    first.update()
+    back = bench.drive(
+        to="1.0.0", digest=bench.old_digest, operation_id="op-2", wanted=first.operation.snapshot
+    )
+    assert bench.backend.preflight(back.operation).refusal is None
+    back.update()
+    found = bench.daemon.find("web")
+    assert found["Config"]["Image"] == f"{APP}:1.0.0"
+    assert found["Config"]["Env"] == ["A=1"]
+    assert found["HostConfig"]["RestartPolicy"]["Name"] == "always"
+    assert bench.daemon.running() == {"web"}
+
+
+def test_a_same_tag_update_moves_the_tag_and_a_restore_moves_it_back() -> None:
+    bench = Bench()
+    bench.daemon.release(f"{APP}:latest", pulled=True, User="app")
+    bench.daemon.run("web", f"{APP}:latest")
+    before = bench.daemon.find_image(f"{APP}:latest")
+    newer = bench.daemon.release(f"{APP}:latest", User="app", Env=["NEW=1"])
+    drive = bench.drive(to="latest", digest=newer)
+    drive.switch()
+    assert bench.daemon.find_image(f"{APP}:latest") is not before
+    assert bench.daemon.find("web")["Config"]["Image"] == f"{APP}:latest"
+    drive.restore()
+    assert bench.daemon.find_image(f"{APP}:latest") is before
+
+
+# --- what goes wrong on the way ----------------------------------------------------------------------------
+
+
+class Broken(FakeTransport):
+    """A way to the daemon that breaks with the given error."""
+
+    error: Exception = requests.exceptions.ConnectionError("gone")
+
+    def send(self, *_: Any, **__: Any) -> requests.Response:
+        raise self.error
+
+
+BROKEN = [
+    (requests.exceptions.ConnectionError(PermissionError(13, "denied")), "permission_denied", False),
+    (requests.exceptions.ConnectionError(FileNotFoundError(2, "no socket")), "daemon_absent", True),
+    (requests.exceptions.ConnectionError(ConnectionRefusedError(111, "refused")), "daemon_absent", True),
+    (requests.exceptions.ReadTimeout("slow"), "daemon_timeout", True),
+    (requests.exceptions.SSLError("bad certificate"), "tls_failed", False),
+    (requests.exceptions.ConnectionError("reset"), "daemon_unreachable", True),
+]
+
+
+@pytest.mark.parametrize(("error", "code", "transient"), BROKEN, ids=[code for _, code, _ in BROKEN])
+def test_no_answer_is_one_sentence_that_says_what_to_do(error: Exception, code: str, transient: bool) -> None:
+    transport = Broken(FakeDocker())
+    transport.error = error
+    scanner = DockerScanner(FakeDocker().client(lambda _: transport), host="h")
+    with pytest.raises(DockerConnectionError) as caught:
+        scanner.scan()
+    assert (caught.value.code, caught.value.transient) == (code, transient)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("version", "works"), [("1.24", False), ("1.41", True), ("1.47", True), ("1.99", True)]
+)
+def test_daemons_that_are_too_old_are_told_so(version: str, works: bool) -> None:
+    daemon = FakeDocker(api_version=version)
+    scanner = DockerScanner(daemon.client(), host="h")
+    if works:
+        assert scanner.scan().complete
+        return
+    with pytest.raises(DockerConnectionError, match=r"upgrade the daemon"):
+        scanner.scan()
+
+
+MESSAGES = [
+    ("write /var/lib/docker/x: no space left on device", "disk_full"),
+    ("unauthorized: authentication required", "registry_denied"),
+    ("manifest for a:1 not found: manifest unknown", "image_gone"),
+    ("toomanyrequests: You have reached your pull rate limit", "rate_limited"),
+    ("dial tcp 1.2.3.4:443: i/o timeout", "registry_unreachable"),
+    ("client version 1.22 is too old. Minimum supported API version is 1.44", "api_version"),
+    ("something else", "daemon_error"),
+]
+
+
+@pytest.mark.parametrize(("message", "code"), MESSAGES)
+def test_what_the_daemon_says_has_a_code(message: str, code: str) -> None:
+    assert fault_of_message(message).code == code
+
+
+def test_a_url_that_is_none_is_a_configuration_error_without_its_password() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        DockerScanner(url="gopher://me:secret@host")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_snapshot_shows_no_environment() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0", Env=["TOKEN=hunter2"])
+    drive = bench.drive()
+    drive.capture()
+    assert "hunter2" not in repr(drive.operation)
