@@ -116,10 +116,40 @@ def test_a_registry_that_hangs_delays_no_other(world: World) -> None:
     client = world.client(settings=settings, limits=attrs.evolve(QUICK, attempts=1))
     began = time.monotonic()
     found = client.lookup_many(
-        [*(image(f"shop/app{n}:1") for n in range(4)), image("shop/app:1.0.0", "good.example")]
+        [*(image(f"shop/app{n}:1") for n in range(100)), image("shop/app:1.0.0", "good.example")]
     )
     assert found["good.example/shop/app"] == ("1.0.0",)
     assert time.monotonic() - began < 5
+
+
+def test_a_registry_that_hangs_costs_a_few_time_outs_and_not_hundreds(world: World) -> None:
+    server = world.serve(lambda exchange, reply: Reply(writer=lambda wire: wire.stopping.wait(20) and None))
+    client = world.client(limits=attrs.evolve(QUICK, attempts=1))
+    began = time.monotonic()
+    found = client.lookup_many(image(f"shop/app{n}:1") for n in range(200))
+    assert time.monotonic() - began < 5
+    assert all(isinstance(answer, RegistryError) and answer.transient for answer in found.values())
+    assert len(server.seen) < 30
+    server.filters.clear()
+    server.repository("shop/app", ["1.0.0"])
+    world.clock.time_s += 61
+    assert client.get_available_tags(APP) == ("1.0.0",)
+
+
+def test_the_cache_is_bounded_by_weight_too() -> None:
+    cache: SharedCache[int, tuple[int, ...]] = SharedCache(
+        ttl_s=60, max_entries=100, monotonic=lambda: 0.0, weigh=len, max_weight=10
+    )
+    for number in range(50):
+        cache.get(number, lambda: (0,) * 4)
+    assert len(cache) == 2
+    cache.forget(49)
+    cache.get(50, lambda: (0,) * 400)
+    assert len(cache) == 1
+    cache.forget()
+    for number in range(10):
+        cache.get(number, lambda: (0,))
+    assert len(cache) == 10
 
 
 def test_the_cache_is_bounded() -> None:

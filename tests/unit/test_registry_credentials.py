@@ -208,10 +208,16 @@ def test_a_helper_that_misbehaves_is_an_error_soon(tmp_path: Path, script: str, 
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "a b", "a;id", "", "UPPER", "a\n", "ä", "-x", "x" * 65])
-def test_a_helpers_name_is_checked_before_anything_runs(tmp_path: Path, name: str) -> None:
+def test_a_helpers_name_is_checked_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    # The program is there under this very name, wherever the name would lead.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docker-credential-..").mkdir()
+    (tmp_path / "docker-credential-a").mkdir()
     marker = tmp_path / "ran"
-    environ = helper(tmp_path, f"touch {marker}", name="b")
-    with pytest.raises(RegistryError):
+    environ = helper(tmp_path, f"touch {marker}; {ANSWER}", name=name)
+    with pytest.raises(RegistryError, match="not the name of a credential helper"):
         CredentialHelper(name, environ).get("reg.example")
     assert not marker.exists()
 

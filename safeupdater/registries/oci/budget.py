@@ -10,6 +10,9 @@ from safeupdater.errors import RateLimited, RegistryError
 from safeupdater.registries.oci.network import Deadline
 from safeupdater.registries.oci.settings import RegistrySettings
 
+_PATIENCE = 8
+_ABSENCE_S = 60.0
+
 
 class Budget:
     """The share of one registry's attention that we take. Thread-safe."""
@@ -23,11 +26,12 @@ class Budget:
         wait: Callable[[float], None],
     ) -> None:
         self._registry = registry
+        self._failures = 0
         self._slots = threading.BoundedSemaphore(settings.max_parallel)
         self._interval_s = 0.0 if settings.requests_per_s is None else 1.0 / settings.requests_per_s
         self._monotonic, self._wait = monotonic, wait
         self._next_at = float("-inf")
-        self._silent_until = float("-inf")
+        self._silent_until = self._absent_until = float("-inf")
         self._lock = threading.Lock()
 
     @contextmanager
@@ -39,6 +43,7 @@ class Budget:
             RegistryError: no place became free by the deadline.
         """
         self._check_silence()
+        self._check_absence()
         if not self._slots.acquire(timeout=deadline.left_s()):
             raise self._busy()
         try:
@@ -52,6 +57,24 @@ class Budget:
         """Takes note that the registry asked for silence: nobody asks it before that time."""
         with self._lock:
             self._silent_until = max(self._silent_until, self._monotonic() + seconds)
+
+    def note(self, *, answered: bool) -> None:
+        """Takes note that the registry gave some answer or none; after several times none, it is left alone.
+
+        So a registry that hangs costs a check of hundreds of repositories a few time-outs and not hundreds.
+        """
+        with self._lock:
+            self._failures = 0 if answered else self._failures + 1
+            if self._failures >= _PATIENCE:
+                self._failures = 0
+                self._absent_until = self._monotonic() + _ABSENCE_S
+
+    def _check_absence(self) -> None:
+        if self._monotonic() < self._absent_until:
+            raise RegistryError(
+                f"{self._registry} did not answer several times in a row: try again in a minute",
+                code="unreachable", transient=True, registry=self._registry,
+            )  # fmt: skip
 
     def _check_silence(self) -> None:
         left = self._silent_until - self._monotonic()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -39,8 +41,8 @@ class RegistryClient:
     ``credentials`` are logins by registry, or any source of them; without them the logins of docker and
     podman on this machine are used, and registries without a login are asked anonymously. ``registries``
     declares what is special about single registries. Answers are kept for ``ttl_s`` seconds and shared by
-    everybody who asks; ``max_parallel`` bounds the requests under way over all registries. ``environ``
-    stands for the process's environment; proxies in it are not used.
+    everybody who asks; ``max_parallel`` bounds the requests under way at one registry. ``environ`` stands
+    for the process's environment; proxies in it are not used.
 
     Raises:
         ValueError: a key of ``credentials`` or ``registries`` is not a registry.
@@ -177,12 +179,20 @@ class RegistryClient:
         return self._listings.tags(references[0], references)
 
     def _each(self, keys: Iterable[str], ask: Callable[[str], Answer]) -> dict[str, Answer | RegistryError]:
+        """Each registry has workers of its own: one that hangs delays nobody else's answers."""
         ordered = list(dict.fromkeys(keys))
         if len(ordered) < 2 or self._max_parallel == 1:
             return {key: _answer(ask, key) for key in ordered}
-        workers = min(self._max_parallel, len(ordered))
-        with ThreadPoolExecutor(workers, thread_name_prefix="safeupdater-registry") as pool:
-            return dict(zip(ordered, pool.map(lambda key: _answer(ask, key), ordered), strict=True))
+        by_registry = Counter(key.partition("/")[0] for key in ordered)
+        with ExitStack() as stack:
+            pools = {
+                registry: stack.enter_context(
+                    ThreadPoolExecutor(min(self._max_parallel, count), "safeupdater-registry")
+                )
+                for registry, count in by_registry.items()
+            }
+            asked = {key: pools[key.partition("/")[0]].submit(_answer, ask, key) for key in ordered}
+            return {key: future.result() for key, future in asked.items()}
 
     def _session(self, registry: str) -> RegistrySession:
         registry = registry.lower()

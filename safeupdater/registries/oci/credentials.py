@@ -156,13 +156,18 @@ class DockerConfig:
         if not entry.auth:
             # An empty entry only says that a helper keeps the login.
             return Credentials(username=entry.username, password=entry.password) if entry.password else None
-        try:
-            username, colon, password = base64.b64decode(entry.auth, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            colon = ""
+        username, colon, password = _base64_text(entry.auth).partition(":")
         if not colon:
             raise _unusable(self._origin, f"the auth of {registry} is not base64 of user:password")
         return Credentials(username=username, password=password.rstrip("\0"))
+
+
+def _base64_text(encoded: str) -> str:
+    """What base64 text says; nothing where it is not that."""
+    try:
+        return base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
 
 
 def _by_host(entries: Mapping[str, _Value]) -> dict[str, _Value]:

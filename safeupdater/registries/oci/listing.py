@@ -16,6 +16,9 @@ from safeupdater.registries.oci.network import Deadline
 from safeupdater.registries.oci.paging import list_tags
 from safeupdater.registries.oci.session import Clockwork, RegistrySession
 
+# Some 100 MB of tags: enough for a thousand large repositories, and no more however many there are.
+_MAX_KEPT_TAGS = 1_000_000
+
 
 @attrs.frozen
 class _Trust:
@@ -34,7 +37,12 @@ class Listings:
     ) -> None:  # fmt: skip
         self._session, self._images, self._max_entries = session, images, max_entries
         self._cache: SharedCache[str, tuple[str, ...]] = SharedCache(
-            ttl_s=ttl_s, refusal_ttl_s=ttl_s, max_entries=max_entries, monotonic=clockwork.monotonic
+            ttl_s=ttl_s,
+            refusal_ttl_s=ttl_s,
+            max_entries=max_entries,
+            monotonic=clockwork.monotonic,
+            weigh=len,
+            max_weight=_MAX_KEPT_TAGS,
         )
         self._trusted: OrderedDict[str, _Trust] = OrderedDict()
         self._lock = threading.Lock()

@@ -29,6 +29,7 @@ from safeupdater.registries.oci.transport import Peer, Request, Response, Transp
 Answer = TypeVar("Answer")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PATIENCE_S = 10.0
+_ABSENCES = frozenset({"timeout", "unreachable", "unresolved"})
 
 
 @attrs.frozen(kw_only=True)
@@ -183,11 +184,20 @@ class RegistrySession:
     def _exchange(self, request: Request, is_foreign: bool, deadline: Deadline) -> Response:
         if not is_foreign:
             with self._budget.slot(deadline):
-                return self._transport.exchange(request, self._own, deadline)
+                return self._noted(request, deadline)
         allowed = reach_from(self._transport.reach_of(self._base.origin))
         return self._transport.exchange(
             request, Peer(request.url.origin, allowed, self._settings.ca_file), deadline
         )
+
+    def _noted(self, request: Request, deadline: Deadline) -> Response:
+        try:
+            response = self._transport.exchange(request, self._own, deadline)
+        except RegistryError as error:
+            self._budget.note(answered=error.code not in _ABSENCES)
+            raise
+        self._budget.note(answered=True)
+        return response
 
     def _note_allowance(self, headers: Mapping[str, str]) -> None:
         limit = headers.get("ratelimit-limit")
