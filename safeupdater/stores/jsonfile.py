@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,7 @@ from safeupdater.stores.jsonrecords import (
     append_record,
     append_records,
     apply_record,
+    batch_record,
     delete_record,
     floor_record,
     lease_record,
@@ -38,7 +39,6 @@ from safeupdater.stores.snapshotfiles import FileValue, SnapshotFiles
 
 STATE = "state.json"
 _LOCK = "lock"
-_COMPACT_FROM_LINES = 1000
 
 
 class JsonFileStore:
@@ -107,6 +107,26 @@ class JsonFileStore:
                     lambda: self._book.apply_put(kind, key, value, version),
                 )
             return version
+
+    def put_many(self, kind: str, values: Mapping[str, object]) -> None:
+        """Writes many records of a kind with one sync, all or none, whatever their versions are.
+
+        Snapshots, which are files of their own, are written one by one.
+        """
+        if kind == "snapshot":
+            for key, value in values.items():
+                self.put(kind, key, value)
+            return
+        with self._mutex, self._naming("writing"):
+            versions = {key: self._book.plan_put(kind, key, value, None) for key, value in values.items()}
+            puts = [put_record(kind, key, versions[key], value) for key, value in values.items()]
+
+            def apply() -> None:
+                for key, value in values.items():
+                    self._book.apply_put(kind, key, value, versions[key])
+
+            if puts:
+                self._write(batch_record(puts), apply)
 
     def delete(self, kind: str, key: str, *, expected: int | None = None) -> None:
         """See ``StateStore.delete``."""
@@ -186,9 +206,8 @@ class JsonFileStore:
         """
         with self._mutex, self._naming("writing the checkpoint"):
             log = self._writable()
-            records = self._live_records()
-            if log.line_count > max(2 * len(records), _COMPACT_FROM_LINES):
-                log.compact(records)
+            if log.wants_compaction:
+                log.compact(self._live_records())
             assets = [found.value for _, found in self._book.iterate("asset")]
             text = checkpoint_text(
                 [asset for asset in assets if isinstance(asset, Asset)], self._clock.now(), log.reach

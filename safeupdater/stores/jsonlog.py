@@ -12,10 +12,11 @@ from safeupdater.errors import CorruptState, StoreError
 from safeupdater.stores.checkpoint import Reach
 from safeupdater.stores.filesystem import FileSystem
 from safeupdater.stores.framing import Line, Scan, frame, scan
-from safeupdater.stores.jsonrecords import header, read_header
+from safeupdater.stores.jsonrecords import Header, read_header
 
 JOURNAL = "journal.jsonl"
 _FRESH = "journal.jsonl.new"
+_COMPACT_FROM_BYTES = 256 * 1024
 
 
 def io_error(error: OSError, what: str) -> StoreError:
@@ -48,8 +49,8 @@ def read_journal(files: FileSystem, directory: Path, reach: Reach | None) -> Sca
     found = scan(data, str(path))
     if not found.lines:
         raise CorruptState(f"{path} has no first line: it is not a safeupdater journal, or it was cut off")
-    through = read_header(loads(found.lines[0].record), str(path))
-    _check_reach(path, found.lines, through, reach)
+    header = read_header(loads(found.lines[0].record), str(path))
+    _check_reach(path, found.lines, header.through, reach)
     return found
 
 
@@ -83,10 +84,10 @@ class JournalLog:
         self._directory = directory
         self._path = directory / JOURNAL
         self._broken: StoreError | None = None
-        self._first = self._seq = self._size = 0
+        self._compacted_bytes = self._seq = self._size = 0
         self._checksum = ""
         if found is None:
-            self._replace_file([header(0)], first=0)
+            self._replace_file([], first=0)
         else:
             self._take_up(found)
 
@@ -96,9 +97,9 @@ class JournalLog:
         return Reach(self._seq, self._checksum)
 
     @property
-    def line_count(self) -> int:
-        """How many lines the file has."""
-        return self._seq - self._first + 1
+    def wants_compaction(self) -> bool:
+        """Whether it has more than doubled since it was compacted: most of it may be outdated."""
+        return self._size > 2 * self._compacted_bytes + _COMPACT_FROM_BYTES
 
     @property
     def is_usable(self) -> bool:
@@ -135,7 +136,7 @@ class JournalLog:
         self._broken = None
 
     def compact(self, records: Sequence[dict[str, Any]]) -> None:
-        """Replaces the file by one that holds these records only and ends at the same line number.
+        """Replaces the file by one that holds these records only; line numbers never go back.
 
         Raises:
             StoreError: it was not replaced.
@@ -143,7 +144,7 @@ class JournalLog:
         self.require_usable()
         old = self._log
         try:
-            self._replace_file([header(self._seq), *records], first=self._seq - len(records))
+            self._replace_file(records, first=max(0, self._seq - len(records)))
         except OSError as error:
             raise io_error(error, str(self._path)) from error
         old.close()
@@ -176,7 +177,8 @@ class JournalLog:
         raise io_error(error, str(self._path)) from error
 
     def _take_up(self, found: Scan) -> None:
-        self._first, last = found.lines[0].seq, found.lines[-1]
+        last = found.lines[-1]
+        self._compacted_bytes = read_header(loads(found.lines[0].record), str(self._path)).compacted_bytes
         self._seq, self._checksum, self._size = last.seq, last.checksum, found.good_bytes
         if found.tail.strip(b"\0"):
             self._keep_aside(found.tail)
@@ -197,8 +199,11 @@ class JournalLog:
         self._files.sync_directory(self._directory)
 
     def _replace_file(self, records: Sequence[dict[str, Any]], first: int) -> None:
-        lines = [frame(first + index, record) for index, record in enumerate(records)]
-        data = b"".join(line.raw for line in lines)
+        lines = [frame(first + index, record) for index, record in enumerate(records, start=1)]
+        content = b"".join(line.raw for line in lines)
+        header = Header(through=first + len(records), compacted_bytes=len(content))
+        lines.insert(0, frame(first, header.record))
+        data = lines[0].raw + content
         fresh = self._directory / _FRESH
         self._files.create(fresh, data)
         # From the renaming on, the old file is nobody's: until the new one is open, nothing may be written.
@@ -206,7 +211,7 @@ class JournalLog:
         self._files.replace(fresh, self._path)
         self._files.sync_directory(self._directory)
         self._log = self._files.open_log(self._path)
-        self._first, self._size = first, len(data)
+        self._compacted_bytes, self._size = len(content), len(data)
         self._seq, self._checksum = lines[-1].seq, lines[-1].checksum
         self._broken = None
 

@@ -7,6 +7,8 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+import attrs
+
 from safeupdater.codec import decode, decode_event, encode, encode_event, time_text
 from safeupdater.domain.operation import JournalEntry
 from safeupdater.errors import CorruptState
@@ -17,13 +19,22 @@ FORMAT = "safeupdater-journal"
 VERSION = 1
 
 
-def header(through: int) -> dict[str, Any]:
-    """The first record of a journal; it goes at least as far as the line ``through``."""
-    return {"do": "begin", "format": FORMAT, "v": VERSION, "through": through}
+@attrs.frozen
+class Header:
+    """The first record of a journal: it goes at least as far as the line ``through``, and had that many
+    bytes when it was last compacted."""
+
+    through: int = 0
+    compacted_bytes: int = 0
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {"do": "begin", "format": FORMAT, "v": VERSION} | attrs.asdict(self)
 
 
-def read_header(record: object, name: str) -> int:
-    """How far a journal goes at least, by its first record.
+def read_header(record: object, name: str) -> Header:
+    """The header that a first record is.
 
     Raises:
         CorruptState: it is not our journal, or one of a newer version.
@@ -36,15 +47,20 @@ def read_header(record: object, name: str) -> int:
             "it was written by a newer safeupdater; upgrade this one",
             code="newer_state",
         )
-    through = record.get("through")
-    if type(through) is not int:
+    through, compacted_bytes = record.get("through"), record.get("compacted_bytes")
+    if type(through) is not int or type(compacted_bytes) is not int:
         raise CorruptState(f"{name} does not say how far it goes")
-    return through
+    return Header(through, compacted_bytes)
 
 
 def put_record(kind: str, key: str, version: int, value: object) -> dict[str, Any]:
     """A record was written."""
     return {"do": "put", "kind": kind, "key": key, "version": version, "value": encode(value)}
+
+
+def batch_record(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Several records that hold together or not at all."""
+    return {"do": "batch", "records": list(records)}
 
 
 def put_file_record(kind: str, key: str, version: int, file: str, sha256: str) -> dict[str, Any]:
@@ -110,6 +126,11 @@ def apply_record(book: Book, record: dict[str, Any], in_file: Callable[[str, str
 _InFile = Callable[[str, str], object]
 
 
+def _apply_batch(book: Book, record: dict[str, Any], in_file: _InFile) -> None:
+    for part in record["records"]:
+        _APPLY[part["do"]](book, part, in_file)
+
+
 def _apply_put(book: Book, record: dict[str, Any], _: _InFile) -> None:
     kind = record["kind"]
     book.apply_put(kind, record["key"], decode(kind, record["value"]), record["version"])
@@ -159,6 +180,7 @@ def _apply_append(book: Book, record: dict[str, Any], _: _InFile) -> None:
 
 
 _APPLY: dict[str, Callable[[Book, dict[str, Any], _InFile], None]] = {
+    "batch": _apply_batch,
     "put": _apply_put,
     "put_file": _apply_put_file,
     "delete": _apply_delete,

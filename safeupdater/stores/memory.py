@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from safeupdater.domain.operation import Event, JournalEntry, OperationPlanned
@@ -36,6 +36,13 @@ class MemoryStore:
             version = self._book.plan_put(kind, key, value, expected)
             self._book.apply_put(kind, key, value, version)
             return version
+
+    def put_many(self, kind: str, values: Mapping[str, object]) -> None:
+        """Writes many records of a kind, all or none, whatever their versions are."""
+        with self._lock:
+            versions = {key: self._book.plan_put(kind, key, value, None) for key, value in values.items()}
+            for key, value in values.items():
+                self._book.apply_put(kind, key, value, versions[key])
 
     def delete(self, kind: str, key: str, *, expected: int | None = None) -> None:
         """See ``StateStore.delete``."""

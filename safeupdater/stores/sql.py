@@ -95,6 +95,19 @@ class SqlStore:
         body = self._encode(kind, key, value)
         return self._session.write(lambda connection: _put(connection, kind, key, body, expected))
 
+    def put_many(self, kind: str, values: Mapping[str, object]) -> None:
+        """Writes many records of a kind in one transaction, whatever their versions are."""
+        for key, value in values.items():
+            kind_of(kind, value)
+            require_key(key)
+        bodies = {key: self._encode(kind, key, value) for key, value in values.items()}
+
+        def put_all(connection: Connection) -> None:
+            for key, body in bodies.items():
+                _put(connection, kind, key, body, None)
+
+        self._session.write(put_all)
+
     def delete(self, kind: str, key: str, *, expected: int | None = None) -> None:
         """See ``StateStore.delete``."""
         self._session.write(lambda connection: _delete(connection, kind, key, expected))

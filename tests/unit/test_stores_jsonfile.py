@@ -167,6 +167,22 @@ def test_a_long_life_is_compacted_and_loses_nothing(tmp_path: Path) -> None:
         assert store.renew(lease, 60) == lease
 
 
+def test_batches_are_compacted_too(tmp_path: Path) -> None:
+    names = [f"a{number}" for number in range(300)]
+    with JsonFileStore(tmp_path / "s", FakeClock()) as store:
+        for version in range(6):
+            store.put_many("asset", {name: asset(name, f"1.0.{version}") for name in names})
+            store.checkpoint()
+        before = everything(store)
+        one_batch = len(names) * 500
+        assert (tmp_path / "s/journal.jsonl").stat().st_size < 4 * one_batch
+    with JsonFileStore(tmp_path / "s", FakeClock()) as store:
+        assert everything(store) == before
+        assert [stored.version for _, stored in store.iterate("asset")] == [6] * len(names)
+        store.put("setting", "k", 1)
+    JsonFileStore(tmp_path / "s").close()
+
+
 def everything(store: JsonFileStore) -> list[object]:
     kinds = ("asset", "snapshot", "setting")
     return [list(store.iterate(kind)) for kind in kinds] + [store.since(0), store.unfinished()]
@@ -364,7 +380,9 @@ def test_a_journal_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     from safeupdater.stores.framing import frame
 
     (tmp_path / "s").mkdir()
-    newer = frame(0, {"do": "begin", "format": "safeupdater-journal", "v": 2, "through": 0})
+    newer = frame(
+        0, {"do": "begin", "format": "safeupdater-journal", "v": 2, "through": 0, "compacted_bytes": 0}
+    )
     (tmp_path / "s/journal.jsonl").write_bytes(newer.raw)
     with pytest.raises(CorruptState, match="newer") as refused:
         JsonFileStore(tmp_path / "s")
