@@ -87,6 +87,7 @@ _Again = Committing | Restoring | Verifying | Discarding
 
 
 def illegal(state: State, happening: Happening) -> IllegalTransition:
+    """The error for an event that a state does not allow; its evidence names both."""
     return IllegalTransition(
         f"{type(happening).__name__} cannot happen in {type(state).__name__}",
         state=type(state).__name__,
@@ -98,10 +99,12 @@ def illegal(state: State, happening: Happening) -> IllegalTransition:
 
 
 def preflight_passed(state: Pending, event: PreflightPassed) -> State:
+    """The update may begin: what was learned of the old version is kept."""
     return Capturing(attrs.evolve(state.operation, running=event.running, baseline=event.baseline))
 
 
 def snapshot_captured(state: Capturing, event: SnapshotCaptured) -> State:
+    """The way back is stored: only now may anything be prepared."""
     operation = attrs.evolve(state.operation, snapshot_sha256=event.sha256)
     return Staging(operation) if operation.opened.steps.staging else Switching(operation)
 
@@ -113,6 +116,7 @@ def _check_step(state: _Failable, event: StepIntended | StepDone | StepFailed) -
 
 
 def intended(state: _Steps, event: StepIntended) -> State:
+    """A step is about to act; from here on a switch counts as having touched the target."""
     _check_step(state, event)
     if isinstance(state, Switching):
         return attrs.evolve(state, touched=True, pause_s=0.0)
@@ -120,6 +124,7 @@ def intended(state: _Steps, event: StepIntended) -> State:
 
 
 def done(state: _Steps, event: StepDone) -> State:
+    """A step is true: the next one, or the next phase after the last."""
     _check_step(state, event)
     following = state.index + 1
     if following < len(state.steps) or isinstance(state, Committing | Discarding):
@@ -139,6 +144,7 @@ def done(state: _Steps, event: StepDone) -> State:
 
 
 def step_failed(state: _Failable, event: StepFailed) -> State:
+    """A step did not come out: the phase is begun again, given up, or somebody else was there first."""
     _check_step(state, event)
     match event.status:
         case StepStatus.SUPERSEDED | StepStatus.GONE:
@@ -188,6 +194,7 @@ def _displaced(state: _Failable | Settling | Watching | Verifying | Deciding, ev
 
 
 def displaced_while_looking(state: _Lookers | Deciding, event: StepFailed) -> State:
+    """Somebody else changed or removed what was being looked at."""
     if event.status not in (StepStatus.SUPERSEDED, StepStatus.GONE):
         raise illegal(state, event)
     return _displaced(state, event)
@@ -213,6 +220,7 @@ def _rollback_failed(operation: Operation, code: str, message: str) -> Deciding:
 
 
 def settling_observed(state: Settling, seen: Observed) -> State:
+    """A look at the new version before it was ready: it became so, failed, or has more time."""
     began_s = _first(state.began_s, seen.now_s)
     health = state.operation.opened.settings.health
     found = seen.observation
@@ -258,6 +266,7 @@ def _decided_by_state(operation: Operation, found: Observation | None) -> State 
 
 
 def became_ready(state: Settling | Deciding, event: BecameReady) -> State:
+    """The new version is ready, so monitoring begins."""
     verdict = state.operation.verdict
     if verdict is None:
         return Watching(state.operation, identity=event.identity)
@@ -265,6 +274,7 @@ def became_ready(state: Settling | Deciding, event: BecameReady) -> State:
 
 
 def watching_observed(state: Watching, seen: Observed) -> State:
+    """A look in the monitoring window: one more sample, or the runtime's word decides."""
     operation, found = state.operation, seen.observation
     if found is not None:
         decided = _decided_by_state(operation, found) or _other_instance(state, found)
@@ -316,6 +326,7 @@ def _verdict(operation: Operation, judged: WindowVerdict) -> VerdictReached:
 
 
 def verdict_reached(state: Switching | Settling | Watching | Deciding, event: VerdictReached) -> State:
+    """The direction is taken; it is taken once."""
     if state.operation.verdict is not None:
         raise illegal(state, event)
     operation = attrs.evolve(state.operation, verdict=event)
@@ -331,6 +342,7 @@ def verdict_reached(state: Switching | Settling | Watching | Deciding, event: Ve
 
 
 def woke(state: _Steps | Pending | Capturing | _Lookers, event: Woke) -> State:
+    """A wait is over."""
     if isinstance(state, Settling | Watching | Verifying):
         return attrs.evolve(state, now_s=event.now_s)
     return attrs.evolve(state, pause_s=0.0)
@@ -340,6 +352,7 @@ def woke(state: _Steps | Pending | Capturing | _Lookers, event: Woke) -> State:
 
 
 def verifying_observed(state: Verifying, seen: Observed) -> State:
+    """A look at the old version after it was put back: stable for long enough, or put back again."""
     operation, found = state.operation, seen.observation
     displaced = _displaced_by(operation, found)
     if displaced is not None:
@@ -396,6 +409,7 @@ def _put_back_again(state: Verifying, seen: Observed) -> State:
 
 
 def old_is_stable(state: Verifying | Deciding, event: BecameReady) -> State:
+    """The old version runs again: what is left of the new one goes."""
     verdict = state.operation.verdict
     if verdict is None:
         raise illegal(state, event)
@@ -405,10 +419,12 @@ def old_is_stable(state: Verifying | Deciding, event: BecameReady) -> State:
 
 
 def decided_ready(state: Deciding, event: BecameReady) -> State:
+    """Something became ready: the new version before the verdict, the old one after it."""
     return (became_ready if state.operation.verdict is None else old_is_stable)(state, event)
 
 
 def put_back_intended(state: Verifying, event: StepIntended) -> State:
+    """The old version is put back once more."""
     return intended(Restoring(state.operation, tries=state.tries + 1), event)
 
 
@@ -416,6 +432,7 @@ def put_back_intended(state: Verifying, event: StepIntended) -> State:
 
 
 def finished(state: Committing | Discarding, event: Finished) -> State:
+    """The end that the state was heading for, once its steps are done."""
     expected = Outcome.SUCCEEDED if isinstance(state, Committing) else state.outcome
     if state.index < len(state.steps) or event.outcome is not expected:
         raise illegal(state, event)
@@ -423,12 +440,14 @@ def finished(state: Committing | Discarding, event: Finished) -> State:
 
 
 def finished_badly(state: Restoring | Verifying | Deciding, event: Finished) -> State:
+    """The old version could not be put back: a person must look."""
     if event.outcome is not Outcome.ROLLBACK_FAILED or state.operation.verdict is None:
         raise illegal(state, event)
     return RollbackFailed(state.operation, event.code, event.message)
 
 
 def resolved(state: Held | RollbackFailed, event: Resolved) -> State:
+    """A person decided what waited for one."""
     why = f"{event.resolution} by {event.by}" + (f": {event.reason}" if event.reason else "")
     verdict = VerdictReached(
         verdict=Verdict.COMMIT if event.resolution is Resolution.KEEP_NEW else Verdict.RESTORE,
@@ -454,6 +473,7 @@ def resolved(state: Held | RollbackFailed, event: Resolved) -> State:
 
 
 def abort_untouched(state: Pending | Capturing | Staging, event: AbortRequested) -> State:
+    """Nothing was changed yet, so what was prepared is removed and that is all."""
     return _discard(
         state.operation,
         Outcome.ABORTED,
@@ -463,6 +483,7 @@ def abort_untouched(state: Pending | Capturing | Staging, event: AbortRequested)
 
 
 def abort_switching(state: Switching, event: AbortRequested) -> State:
+    """A switch that touched nothing yet is left; one that did goes back."""
     if state.touched:
         return _go_back(state.operation, "abort_requested", _asked(event), Blame.REQUEST)
     why = Finished(outcome=Outcome.ABORTED, code="abort_requested", message=_asked(event))
@@ -470,15 +491,18 @@ def abort_switching(state: Switching, event: AbortRequested) -> State:
 
 
 def abort_unjudged(state: Settling | Watching, event: AbortRequested) -> State:
+    """The new version is in place and unjudged: back to the old one."""
     return _go_back(state.operation, "abort_requested", _asked(event), Blame.REQUEST)
 
 
 def abort_deciding(state: Deciding, event: AbortRequested) -> State:
+    """A direction that is not journaled yet becomes back; anything else stands."""
     undecided = state.operation.verdict is None and not isinstance(state.event, StepFailed)
     return _go_back(state.operation, "abort_requested", _asked(event), Blame.REQUEST) if undecided else state
 
 
 def abort_too_late(state: State, event: AbortRequested) -> State:
+    """The direction was taken: nothing changes."""
     return state
 
 
@@ -487,6 +511,7 @@ def _asked(event: AbortRequested) -> str:
 
 
 def resumed_untouched(state: Pending | Capturing | Staging, event: Resumed) -> State:
+    """Taken up before anything was changed: given up, since that costs nothing."""
     return _interrupted(state.operation, staged=isinstance(state, Staging))
 
 
@@ -501,6 +526,7 @@ def _counted(operation: Operation) -> Operation:
 
 
 def resumed_switching(state: Switching | Settling, event: Resumed) -> State:
+    """Taken up while the new version took over: on if that is proved complete, else back."""
     if isinstance(state, Switching) and not state.touched:
         return _interrupted(state.operation)
     operation = _counted(state.operation)
@@ -511,6 +537,7 @@ def resumed_switching(state: Switching | Settling, event: Resumed) -> State:
 
 
 def resumed_watching(state: Watching, event: Resumed) -> State:
+    """Taken up while watching: a fresh window, since the samples were not journaled."""
     return _watch_again(_counted(state.operation))
 
 
@@ -524,10 +551,12 @@ def _watch_again(operation: Operation) -> State:
 
 
 def resumed_deciding(state: Deciding, event: Resumed) -> State:
+    """Taken up with something left to journal: that is journaled."""
     return attrs.evolve(state, operation=_counted(state.operation))
 
 
 def resumed_again(state: _Again, event: Resumed) -> State:
+    """Taken up on the way to an end: the steps are made sure of from the first."""
     operation = _counted(state.operation)
     match state:
         case Committing() | Restoring() | Discarding():
