@@ -46,7 +46,7 @@ _Answer = tuple[int, Any]
 class FakeTransport(BaseAdapter):
     """Answers requests from a ``FakeDocker``; ``faults`` maps the number of a call (from 1) to its fault.
 
-    ``calls`` records every call as ``METHOD /path``.
+    ``calls`` records every call as ``METHOD /path``, ``urls`` the whole of what was asked for.
     """
 
     def __init__(self, daemon: FakeDocker, faults: Mapping[int, Fault] | None = None) -> None:
@@ -54,12 +54,14 @@ class FakeTransport(BaseAdapter):
         self.daemon = daemon
         self.faults = dict(faults or {})
         self.calls: list[str] = []
+        self.urls: list[str] = []
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """One exchange."""
         parts = urllib.parse.urlsplit(str(request.url))
         path = urllib.parse.unquote(re.sub(r"^/v\d+\.\d+", "", parts.path))
         self.calls.append(f"{request.method} {path}")
+        self.urls.append(str(request.url))
         fault = self.faults.get(len(self.calls))
         if fault is Fault.RESTART_BEFORE:
             self.daemon.restart()

@@ -365,6 +365,18 @@ def test_a_lossy_recreate_is_refused_with_what_would_be_lost() -> None:
         drive.perform(Phase.STAGING)
 
 
+def test_removing_the_old_container_never_asks_for_its_volumes() -> None:
+    bench = Bench()
+    identity = bench.daemon.run("web", f"{APP}:1.0.0", Volumes={"/nameless": {}})
+    bench.drive().update()
+    (removal,) = [
+        url
+        for call, url in zip(bench.transport.calls, bench.transport.urls, strict=True)
+        if call.startswith("DELETE /containers/")
+    ]
+    assert removal.endswith(f"/containers/{identity}?v=0")
+
+
 def test_pull_progress_is_reported_in_bytes() -> None:
     bench = Bench()
     bench.daemon.run("web", f"{APP}:1.0.0")

@@ -10,11 +10,14 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import attrs
 import pytest
+import requests
 
 from safeupdater.backends.docker import DockerBackend
+from safeupdater.backends.docker.names import base_name
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.health import Condition
 from safeupdater.domain.operation import Phase
@@ -27,6 +30,22 @@ from safeupdater.testing.fake_docker_http import FakeTransport, Fault, Killed
 REPOSITORY = "registry.test/app"
 
 
+class TwoAtOnce(BaseException):
+    """Two versions of one container ran at the same time. Not an ``Exception``: nobody may catch it."""
+
+
+class Watched(FakeTransport):
+    """A transport that never lets two versions of one container run at the same time."""
+
+    def send(self, *args: Any, **options: Any) -> requests.Response:
+        try:
+            return super().send(*args, **options)
+        finally:
+            versions = [base_name(name) or name for name in self.daemon.running()]
+            if len(versions) > len(set(versions)):
+                raise TwoAtOnce(self.daemon.running())
+
+
 @attrs.define
 class World:
     """A daemon with a container that serves, what it was like, and what it is to become."""
@@ -37,6 +56,7 @@ class World:
     running: frozenset[str]
     ids: Mapping[str, str]
     volumes: Mapping[str, str]
+    policy: str
     is_bad: bool
 
     begun: Phase | None = None
@@ -47,7 +67,7 @@ class World:
 
     def drive(self, faults: Mapping[int, Fault]) -> Drive:
         """A fresh process: a new client and backend, the same operation."""
-        self.transport = FakeTransport(self.daemon, faults)
+        self.transport = Watched(self.daemon, faults)
         client = self.daemon.client(lambda _: self.transport)
         return Drive(DockerBackend(client, host="test", own_container=None), self.operation)
 
@@ -95,6 +115,7 @@ def make_world(
         running=frozenset(daemon.running()),
         ids={c["Name"].lstrip("/"): identity for identity, c in daemon.containers.items()},
         volumes={volume.name: volume.content for volume in daemon.volumes.values()},
+        policy=policy,
         is_bad=is_bad,
     )
 
@@ -189,8 +210,10 @@ def check(world: World) -> None:
     mounts = {mount["Destination"]: mount["Name"] for mount in main["Mounts"]}
     assert set(world.volumes) <= set(mounts.values())
     assert main["NetworkSettings"]["Networks"].keys() == {"front", "back"}
+    policies = {c["HostConfig"]["RestartPolicy"]["Name"] for c in daemon.containers.values()}
+    assert policies == {world.policy}
     daemon.restart()
-    if main["HostConfig"]["RestartPolicy"]["Name"] == "always":
+    if world.policy == "always":
         assert daemon.running() == world.running, "restart policies are wrong"
 
 
@@ -249,7 +272,7 @@ def test_one_fault_at_any_call_ends_with_exactly_one_version(name: str, fault: F
     for number in points:
         try:
             live_through(make, {number: fault})
-        except (AssertionError, StepStopped, BackendError) as error:
+        except (AssertionError, StepStopped, BackendError, TwoAtOnce) as error:
             raise AssertionError(f"{fault.value} at {number} ({calls[number - 1]}): {error}") from error
 
 
@@ -264,5 +287,5 @@ def test_a_second_fault_during_recovery_changes_nothing(name: str) -> None:
         lives = {first: chance.choice(killers)}, {second: chance.choice(list(Fault))}
         try:
             live_through(make, *lives)
-        except (AssertionError, StepStopped, BackendError) as error:
+        except (AssertionError, StepStopped, BackendError, TwoAtOnce) as error:
             raise AssertionError(f"{lives}: {error}") from error
