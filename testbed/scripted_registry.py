@@ -317,8 +317,6 @@ def _handler(registry: ScriptedRegistry) -> type[BaseHTTPRequestHandler]:
                 return
             self._write(reply)
 
-        do_GET = do_HEAD = do_POST = do_any
-
         def _write(self, reply: Reply) -> None:
             self.send_response(reply.status)
             names = {name.lower() for name, _ in reply.headers}
@@ -337,6 +335,8 @@ def _handler(registry: ScriptedRegistry) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *arguments: object) -> None:
             """Nothing: the exchanges are kept instead."""
 
+    for method in ("GET", "HEAD", "POST"):
+        setattr(Handler, f"do_{method}", Handler.do_any)
     return Handler
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import assert_type
 
-
 from safeupdater.domain.artifact import ImageReference, ResolvedImage
 from safeupdater.errors import RegistryError
 from safeupdater.protocols import FactSource, TagSource

@@ -365,7 +365,7 @@ def test_a_name_that_moves_after_the_check_is_checked_again(world: World) -> Non
     assert ("169.254.169.254", 443) not in world.network.attempts
 
 
-def test_a_login_does_not_travel_over_plain_http(world: World) -> None:
+def test_a_login_does_not_travel_over_plain_http(world: World, caplog: pytest.LogCaptureFixture) -> None:
     server = world.serve(auth=Basic(USERS), plain=True, host="registry.lan", address="10.0.0.8")
     server.repository("shop/app", ["1.0.0"])
     plain = RegistrySettings(plain_http=True)
@@ -377,6 +377,7 @@ def test_a_login_does_not_travel_over_plain_http(world: World) -> None:
     allowed = attrs.evolve(plain, credentials_over_plain_http=True)
     client = world.client(login, settings={"registry.lan": allowed})
     assert client.get_available_tags(app) == ("1.0.0",)
+    assert "registry.lan is spoken to over plain HTTP" in caplog.text
 
 
 def test_plain_http_is_not_spoken_unless_declared(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import Counter
@@ -31,7 +32,7 @@ from safeupdater.registries.oci.session import Clockwork, RateLimit, RegistrySes
 from safeupdater.registries.oci.settings import RegistrySettings, normalized_host
 from safeupdater.registries.oci.transport import Transport
 
-Key = TypeVar("Key")
+_LOG = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 
@@ -143,8 +144,9 @@ class RegistryClient:
             return {}
         try:
             created = self.image_config(new, candidate.asset.platform).created
-        except RegistryError:
+        except RegistryError as error:
             # By the port's contract a fact that cannot be had is unknown, and unknown is never good.
+            _LOG.info("the age of %s is unknown: %s", new, error)
             return {}
         return {} if created is None else {"published_at": created}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -27,6 +28,7 @@ from safeupdater.registries.oci.settings import RegistrySettings, api_host
 from safeupdater.registries.oci.transport import Peer, Request, Response, Transport
 
 Answer = TypeVar("Answer")
+_LOG = logging.getLogger(__name__)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PATIENCE_S = 10.0
 _ABSENCES = frozenset({"timeout", "unreachable", "unresolved"})
@@ -71,6 +73,8 @@ class RegistrySession:
         self._settings = settings or RegistrySettings()
         self._transport, self._clockwork = transport, clockwork
         self._base = _base_url(registry, self._settings)
+        if self._base.origin.scheme == "http" and not self._base.origin.is_loopback_name:
+            _LOG.warning("%s is spoken to over plain HTTP, as declared: anybody on the way can lie", registry)
         self._own = Peer(
             self._base.origin,
             reach_of_registry(self._base.origin, declared=self._declared),
@@ -182,6 +186,12 @@ class RegistrySession:
         )
 
     def _exchange(self, request: Request, is_foreign: bool, deadline: Deadline) -> Response:
+        response = self._exchanged(request, is_foreign, deadline)
+        # A Url is logged without its query: signed addresses and cursors are secrets of their kind.
+        _LOG.debug("%s %s: %d", request.method, request.url, response.status)
+        return response
+
+    def _exchanged(self, request: Request, is_foreign: bool, deadline: Deadline) -> Response:
         if not is_foreign:
             with self._budget.slot(deadline):
                 return self._noted(request, deadline)
