@@ -410,6 +410,15 @@ class StateStoreContract:
         with pytest.raises(VersionConflict):
             store.append("op-1", [INTENDED], expected_version=1, at=START + timedelta(seconds=1))
 
+    def test_without_a_lease_an_equal_event_at_another_time_is_somebody_elses(
+        self, store: StateStore
+    ) -> None:
+        self.append(store, 0, planned(), AbortRequested(by="ann"))
+        assert self.append(store, 1, AbortRequested(by="ann")) == 2
+        later = START + timedelta(seconds=1)
+        with pytest.raises(VersionConflict):
+            store.append("op-1", [AbortRequested(by="ann")], expected_version=1, at=later)
+
     # leases
 
     def test_a_lease_has_one_holder_and_each_holder_a_higher_epoch(

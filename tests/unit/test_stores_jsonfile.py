@@ -472,6 +472,14 @@ def test_a_write_that_cannot_be_undone_stops_the_store(tmp_path: Path) -> None:
         assert len(again.load("op-1")) == 1
 
 
+def test_what_a_dead_writer_had_not_synced_is_written_and_synced_before_it_counts(tmp_path: Path) -> None:
+    abandon(fill(tmp_path / "s"))
+    files = FaultyFileSystem()
+    with JsonFileStore(tmp_path / "s", files=files) as store:
+        assert files.calls == ["make_directory", "write", "sync"]
+        assert len(store.load("op-1")) == 1
+
+
 def life(path: Path, files: FaultyFileSystem) -> list[int]:
     """A whole life of a store; gives, per finished call, how many events the journal had."""
     acknowledged: list[int] = []
