@@ -1,0 +1,82 @@
+"""``safeupdater demo``: the whole job in a few seconds, on something that nobody needs."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from safeupdater.cli.demo_memory import memory_stage
+from safeupdater.cli.demo_stage import Stage
+from safeupdater.cli.exits import Exit
+from safeupdater.cli.story import Storyteller
+from safeupdater.cli.text import artifact_text, clean_lines, plain
+from safeupdater.domain.asset import Asset
+from safeupdater.domain.plan import Plan
+from safeupdater.update.result import OperationResult
+
+
+@click.command()
+def demo() -> int:
+    """Shows an update, a rollback and an approval, on a world of its own."""
+    console = Console(highlight=False, soft_wrap=False)
+    with memory_stage(Storyteller(console), is_watched=sys.stdout.isatty()) as stage:
+        code = _play(stage, console)
+    console.print("Nothing of it is left: the demonstration has cleaned up.", style="dim")
+    return code
+
+
+def _play(stage: Stage, console: Console) -> Exit:
+    updater = stage.updater
+    console.print(Text.assemble(("safeupdater demo", "bold"), f" on {stage.place}"))
+    _heading(console, "1. What runs")
+    console.print(_inventory(updater.scan().assets))
+    _heading(console, "2. What is newer, and what the policy says")
+    plan = updater.plan()
+    console.print(Text(clean_lines(plan.explain())))
+    _heading(console, "3. Applying what is approved")
+    results = updater.apply(plan)
+    _heading(console, "4. What runs now, and what is left to do")
+    updater.scan()
+    console.print(_inventory(updater.inventory.assets()))
+    console.print()
+    again = updater.plan()
+    console.print(Text(clean_lines(again.explain())))
+    return _verdict(console, stage, results, again)
+
+
+def _heading(console: Console, text: str) -> None:
+    console.print()
+    console.print(Text(text, style="bold cyan"))
+    console.print()
+
+
+def _inventory(assets: tuple[Asset, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("container", "image", "status"):
+        table.add_column(column, header_style="dim")
+    for asset in assets:
+        table.add_row(plain(asset.name), plain(artifact_text(asset.image)), plain(asset.status))
+    return table
+
+
+def _verdict(console: Console, stage: Stage, results: tuple[OperationResult, ...], again: Plan) -> Exit:
+    """Says what was shown; a demonstration that went otherwise is a failure."""
+    console.print()
+    outcomes = {result.target_id.rpartition("/")[2]: result.outcome for result in results}
+    waiting = [update.target_id.rpartition("/")[2] for update in again.waiting]
+    if outcomes != stage.outcomes or waiting != [stage.waits]:
+        console.print(
+            Text(f"It should have gone otherwise: {outcomes}, waiting: {waiting}", style="bold red")
+        )
+        return Exit.FAILURE
+    for mark, style, text in (
+        ("✓", "green", "The good patch was applied, and watched before the old version was let go."),
+        ("↶", "yellow", "The bad release was caught and rolled back; it will not be tried again."),
+        ("…", "cyan", "The major version waits for somebody: safeupdater approve <target> --by <name>"),
+    ):
+        console.print(Text.assemble((mark, f"bold {style}"), f" {text}"))
+    return Exit.DONE
