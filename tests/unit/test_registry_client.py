@@ -136,6 +136,17 @@ def test_a_registry_that_hangs_costs_a_few_time_outs_and_not_hundreds(world: Wor
     assert client.get_available_tags(APP) == ("1.0.0",)
 
 
+def test_a_kept_refusal_does_not_grow_with_every_asking(world: World) -> None:
+    world.serve()
+    client = world.client()
+    depths = set()
+    for _ in range(50):
+        with pytest.raises(RegistryError) as raised:
+            client.resolve(APP)
+        depths.add(len(raised.traceback))
+    assert len(depths) <= 2
+
+
 def test_the_cache_is_bounded_by_weight_too() -> None:
     cache: SharedCache[int, tuple[int, ...]] = SharedCache(
         ttl_s=60, max_entries=100, monotonic=lambda: 0.0, weigh=len, max_weight=10

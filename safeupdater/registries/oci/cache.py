@@ -64,7 +64,8 @@ class SharedCache(Generic[Key, Value]):
             if entry.expires_at <= self._monotonic():
                 self._refresh(key, entry, look_up, ttl_s)
             if entry.failure is not None:
-                raise entry.failure
+                # Without the frames of whoever raised it before, which would pile up and hold headers.
+                raise entry.failure.with_traceback(None)
             return entry.value  # type: ignore[return-value]
 
     def forget(self, key: Key | None = None) -> None:
@@ -108,8 +109,6 @@ class SharedCache(Generic[Key, Value]):
             if error.transient:
                 raise
             entry.failure, entry.expires_at = error, self._monotonic() + self._refusal_ttl_s
-            # The frames of the failure hold request headers: they are not kept with it.
-            error.__traceback__ = None
             return
         entry.value = value
         self._reweigh(key, entry, self._weigh(value))

@@ -224,7 +224,7 @@ def _answer(ask: Callable[[str], Answer], key: str) -> Answer | RegistryError:
 def _image(artifact: Artifact) -> ImageReference:
     if isinstance(artifact, ImageReference):
         return artifact
-    message = f"{artifact} is a chart: its versions are not found at an image registry"
+    message = f"{artifact} is a chart: this client looks up images only"
     raise RegistryError(message, code="not_an_image", artifact=artifact.name)
 
 
