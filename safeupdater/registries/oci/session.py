@@ -6,7 +6,6 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TypeVar
 
 import attrs
 import tenacity
@@ -27,7 +26,6 @@ from safeupdater.registries.oci.network import Deadline
 from safeupdater.registries.oci.settings import RegistrySettings, api_host
 from safeupdater.registries.oci.transport import Peer, Request, Response, Transport
 
-Answer = TypeVar("Answer")
 _LOG = logging.getLogger(__name__)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PATIENCE_S = 10.0
