@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import pytest
@@ -596,7 +597,7 @@ BROKEN = [
     (requests.exceptions.ConnectionError(FileNotFoundError(2, "no socket")), "daemon_absent", True),
     (requests.exceptions.ConnectionError(ConnectionRefusedError(111, "refused")), "daemon_absent", True),
     (requests.exceptions.ReadTimeout("slow"), "daemon_timeout", True),
-    (requests.exceptions.SSLError("bad certificate"), "tls_failed", False),
+    (requests.exceptions.SSLError(ssl.SSLError(1, "bad certificate")), "tls_failed", False),
     (requests.exceptions.ConnectionError("reset"), "daemon_unreachable", True),
 ]
 

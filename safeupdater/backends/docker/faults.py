@@ -119,15 +119,14 @@ def _fault_of_exception(error: Exception) -> Fault:
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """The error, what caused it, and what either carries as an argument (as urllib3's errors do)."""
     seen: set[int] = set()
-    waiting = [error]
+    waiting: list[object] = [error]
     while waiting:
         current = waiting.pop()
-        if current is None or id(current) in seen:
+        if not isinstance(current, BaseException) or id(current) in seen:
             continue
         seen.add(id(current))
         yield current
-        waiting += [current.__cause__, current.__context__, getattr(current, "reason", None)]
-        waiting += [argument for argument in current.args if isinstance(argument, BaseException)]
+        waiting += [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
 
 
 def one_line(text: str, limit: int = 300) -> str:
