@@ -378,7 +378,7 @@ class StateStoreContract:
         while page := store.since(cursor, 3):
             assert len(page) <= 3
             seen += page
-            cursor = page[-1].position
+            cursor = seen[-1].position
         assert [(entry.operation_id, entry.version) for entry in seen] == [
             (f"op-{number}", version) for number in range(4) for version in (1, 2)
         ]
@@ -425,6 +425,7 @@ class StateStoreContract:
         self, store: StateStore, tmp_path: Path, clock: FakeClock
     ) -> None:
         one = store.acquire("k", "one", 60)
+        assert one is not None
         assert one == Lease(key="k", holder="one", epoch=1, ttl_s=60)
         assert store.acquire("k", "two", 60) is None
         other = store.acquire("other", "two", 60)
