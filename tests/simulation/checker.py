@@ -78,6 +78,7 @@ class Checker:
     removed: set[str] = attrs.Factory(set)
     originals: dict[str, Container] = attrs.Factory(dict)
     journals: dict[str, tuple[object, ...]] = attrs.Factory(dict)
+    snapshots: dict[str, Snapshot] = attrs.Factory(dict)
     alerts: list[Any] = attrs.Factory(list)
 
     def holds(self, name: str, condition: bool, why: str) -> None:
@@ -96,7 +97,7 @@ class Checker:
         acting = self.acting
         if acting is None:
             raise Violation(f"I3: {name} outside of any step")
-        events = [entry.event for entry in self.store.load(acting.operation_id)]
+        events = list(self.journals.get(acting.operation_id, ()))
         self._check_intent(acting, events)
         result = perform()
         after = self._trace()
@@ -169,12 +170,34 @@ class Checker:
         return opened.planned.changes[0].new.digest or ""
 
     def _snapshot(self, operation_id: str) -> Snapshot | None:
-        stored = self.store.get("snapshot", operation_id)
-        return stored.value if stored else None
+        if operation_id not in self.snapshots:
+            stored = self.store.get("snapshot", operation_id)
+            if stored is None:
+                return None
+            self.snapshots[operation_id] = stored.value
+        return self.snapshots[operation_id]
 
-    def appended(self, operation_id: str) -> None:
-        """Checks a journal after every append: what was written stays, and nothing is decided twice."""
+    def appended(self, operation_id: str, expected_version: int, events: tuple[object, ...]) -> None:
+        """Checks a journal after every append: what was written stays, and nothing is decided twice.
+
+        ``journals`` is what the store has acknowledged, kept beside it: asking it at every effect would
+        make the checker slower than what it checks. ``reread`` compares the two.
+        """
+        known = self.journals.get(operation_id, ())
+        self._take(operation_id, (*known[:expected_version], *events))
+
+    def reread(self, operation_id: str) -> None:
+        """Checks a journal against what the store itself says of it."""
         events = tuple(entry.event for entry in self.store.load(operation_id))
+        if events or operation_id in self.journals:
+            self._take(operation_id, events)
+
+    def reread_all(self) -> None:
+        """Checks every journal against the store: what a new process, or an auditor, finds there."""
+        for operation_id in {*self.journals, *(opened.operation_id for opened in self.store.unfinished())}:
+            self.reread(operation_id)
+
+    def _take(self, operation_id: str, events: tuple[Any, ...]) -> None:
         known = self.journals.get(operation_id, ())
         self.holds("I4", events[: len(known)] == known, "the journal changed")
         self.journals[operation_id] = events

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import attrs
@@ -12,7 +14,7 @@ import attrs
 from safeupdater.backends.memory import CRASHES, GOOD, Behaviour
 from tests.simulation.checker import Violation
 from tests.simulation.faults import Fault
-from tests.simulation.harness import Harness, Process
+from tests.simulation.harness import Database, Harness, Process
 
 WORLD_FAULTS = (
     Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER, Fault.RESTART,
@@ -93,27 +95,45 @@ def faults_at(name: str) -> tuple[Fault, ...]:
 
 def run_case(scenario: Scenario, store: str, schedule: dict[int, Fault], tally: Tally) -> Harness | None:
     """One run; a violation is noted with what replays it."""
-    with tempfile.TemporaryDirectory(dir=_fast_directory()) as directory:
-        harness = Harness(
-            store=store, directory=Path(directory), schedule=schedule, behaviours=(scenario.behaviour,),
-            running=scenario.running, resumable=scenario.resumable,
-        )  # fmt: skip
-        try:
-            harness.run(lambda process: scenario.begin(process, harness))
-        except Violation as violation:
-            shown = {point: fault.name for point, fault in schedule.items()}
-            names = harness.injector.names
-            where = [names[point - 1] for point in schedule if point <= len(names)]
-            tally.violations.append(f"{scenario.name} on {store}, {shown} at {where}: {violation}")
-        finally:
-            tally.take(harness)
-            if store != "memory":
-                harness.inner.close() if store != "json" else None
-        return harness
+    harness = Harness(
+        store=store, database=_database().renew() if store == "sqlite" else None, schedule=schedule,
+        behaviours=(scenario.behaviour,), running=scenario.running, resumable=scenario.resumable,
+    )  # fmt: skip
+    try:
+        harness.run(lambda process: scenario.begin(process, harness))
+    except Violation as violation:
+        names = harness.injector.names
+        where = [names[point - 1] for point in schedule if point <= len(names)]
+        replay = replay_text(scenario, store, schedule)
+        tally.violations.append(f"{scenario.name} on {store} at {where}: {violation} (--replay {replay})")
+    finally:
+        tally.take(harness)
+    return harness
 
 
-def _fast_directory() -> str | None:
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+def replay_text(scenario: Scenario, store: str, schedule: Mapping[int, Fault]) -> str:
+    """A run as ``--replay`` takes it: ``crash:STORE:SCENARIO:POINT=FAULT,…``."""
+    faults = ",".join(f"{point}={fault.name}" for point, fault in schedule.items())
+    return f"'crash:{store}:{scenario.name}:{faults}'"
+
+
+def replay_case(text: str) -> Tally:
+    """Runs again what a violation names."""
+    _, store, name, faults = text.split(":")
+    scenario = next(item for item in SCENARIOS if item.name == name)
+    pairs = (fault.partition("=") for fault in faults.split(",") if fault)
+    tally = Tally()
+    run_case(scenario, store, {int(point): Fault[fault] for point, _, fault in pairs}, tally)
+    return tally
+
+
+@functools.cache
+def _database() -> Database:
+    """One for the process, in memory where the system has a file system there: nothing is cut off here."""
+    memory = Path("/dev/shm")
+    directory = tempfile.TemporaryDirectory(prefix="su-simulation-", dir=memory if memory.is_dir() else None)
+    atexit.register(directory.cleanup)
+    return Database(Path(directory.name))
 
 
 def singles(

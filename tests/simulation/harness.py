@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from safeupdater.backends.memory import GOOD, Behaviour, MemoryBackend, MemoryWorld
+from safeupdater.backends.memory import GOOD, Behaviour, Container, MemoryBackend, MemoryWorld
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.asset import Asset
 from safeupdater.domain.candidate import Candidate
@@ -74,6 +74,25 @@ class AdmitAll:
         return Admittance(admitted=True)
 
 
+def add_target(
+    world: MemoryWorld, store: Any, name: str, behaviour: Behaviour, *, running: bool = True
+) -> tuple[PlannedUpdate, Container]:
+    """Adds a container that runs 1.0.0, with 1.1.0 on offer: the planned update, and what it is now."""
+    old = world.run(name, f"{name}:1.0.0", running=running, password=SECRET)
+    digest = world.publish(f"{name}:1.1.0", behaviour)
+    new = ImageReference.parse(f"{name}:1.1.0").with_digest(digest)
+    asset_id = f"memory://{world.host}/{name}"
+    change = Change(asset_id=asset_id, current=old.image, new=new, change_type=VersionChangeType.MINOR)
+    reason = Reason(code="simulated", message="the simulation approves", verdict=Verdict.APPROVE)
+    for asset in MemoryBackend(world).scan().assets:
+        if asset.id == asset_id:
+            store.put("asset", asset_id, asset)
+    planned = PlannedUpdate(
+        target_id=asset_id, changes=(change,), decision=Decision.because(reason), policy_hash="simulated"
+    )
+    return planned, attrs.evolve(old)
+
+
 class WatchedBackend(MemoryBackend):
     """The real backend, telling the checker who acts."""
 
@@ -101,23 +120,55 @@ class WatchedStore(FaultyStore):
     def __getattr__(self, name: str) -> Any:
         method = super().__getattr__(name)
         if name == "append":
-            return lambda operation_id, *args, **kwargs: self._append(method, operation_id, args, kwargs)
+            return lambda operation_id, events, **kwargs: self._append(method, operation_id, events, kwargs)
+        if name == "put":
+            return lambda kind, key, *args, **kwargs: self._put(method, kind, key, args, kwargs)
         if name == "acquire":
             return lambda key, *args: self._acquire(method, key, args)
         return method
 
-    def _append(self, method: Any, operation_id: str, args: Any, kwargs: Any) -> Any:
+    def _append(self, method: Any, operation_id: str, events: Any, kwargs: Any) -> Any:
         try:
-            return method(operation_id, *args, **kwargs)
-        finally:
-            if self._inner.load(operation_id):
-                self._checker.appended(operation_id)
+            version = method(operation_id, events, **kwargs)
+        except BaseException:
+            # What became of it is known only by looking.
+            self._checker.reread(operation_id)
+            raise
+        self._checker.appended(operation_id, kwargs["expected_version"], tuple(events))
+        return version
+
+    def _put(self, method: Any, kind: str, key: str, args: Any, kwargs: Any) -> Any:
+        if kind == "snapshot":
+            self._checker.snapshots.pop(key, None)
+        return method(kind, key, *args, **kwargs)
 
     def _acquire(self, method: Any, key: str, args: Any) -> Any:
         lease = method(key, *args)
         if lease is not None:
             self._checker.epochs[key] = max(lease.epoch, self._checker.epochs.get(key, 0))
         return lease
+
+
+class Database:
+    """An SQLite file that is as new for every run: copied from a template, on one engine for all runs."""
+
+    def __init__(self, directory: Path) -> None:
+        from safeupdater.stores.sql import SqlStore
+        from safeupdater.stores.sqlsession import make_engine
+
+        self._path = directory / "state.db"
+        url = f"sqlite:///{self._path}"
+        SqlStore(url).close()
+        self._template = self._path.read_bytes()
+        self.engine = make_engine(url)
+
+    def renew(self) -> Database:
+        """Forgets everything that was stored."""
+        self.engine.dispose()
+        for suffix in ("-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        self._path.write_bytes(self._template)
+        return self
 
 
 @attrs.define(eq=False)
@@ -136,7 +187,7 @@ class Harness:
         self,
         *,
         store: str = "memory",
-        directory: Path | None = None,
+        database: Database | None = None,
         schedule: dict[int, Fault] | None = None,
         behaviours: tuple[Behaviour, ...] = (GOOD,),
         running: bool = True,
@@ -148,7 +199,7 @@ class Harness:
         self.world = MemoryWorld(self.clock, host="sim")
         self.kind = store
         self.files = CrashingFiles(self.injector)
-        self.directory = directory
+        self.database = database
         self.policy = SimulatedPolicy(settings)
         self.dead: set[str] = set()
         self.backend = WatchedBackend(self.world, can_resume_switch=resumable)
@@ -178,21 +229,9 @@ class Harness:
 
     def _target(self, number: int, behaviour: Behaviour, running: bool) -> PlannedUpdate:
         name = f"app{number}"
-        old = self.world.run(name, f"app{number}:1.0.0", running=running, password=SECRET)
-        digest = self.world.publish(f"app{number}:1.1.0", behaviour)
-        self.checker.originals[name] = attrs.evolve(old)
-        new = ImageReference.parse(f"app{number}:1.1.0").with_digest(digest)
-        asset_id = f"memory://sim/{name}"
-        change = Change(asset_id=asset_id, current=old.image, new=new, change_type=VersionChangeType.MINOR)
-        decision = Decision.because(
-            Reason(code="simulated", message="the simulation approves", verdict=Verdict.APPROVE)
-        )
-        for asset in self.backend.scan().assets:
-            if asset.id == asset_id:
-                self.inner.put("asset", asset_id, asset)
-        return PlannedUpdate(
-            target_id=asset_id, changes=(change,), decision=decision, policy_hash="simulated"
-        )
+        planned, original = add_target(self.world, self.inner, name, behaviour, running=running)
+        self.checker.originals[name] = original
+        return planned
 
     def _open_store(self) -> Any:
         def is_dead(holder: str) -> bool:
@@ -206,19 +245,20 @@ class Harness:
             case _:
                 from safeupdater.stores.sql import SqlStore
 
-                assert self.directory is not None
-                url = f"sqlite:///{self.directory}/state.db"
-                return SqlStore(url, self.clock, is_dead=is_dead)
+                assert self.database is not None
+                return SqlStore(self.database.engine, self.clock, is_dead=is_dead)
 
     def reopen(self) -> None:
         """What a new process finds: the store, as the crash left it."""
         if self.kind == "json":
             self.files.power_cut()
-        elif self.kind != "memory":
+        elif self.database is not None:
             self.inner.close()
+            self.database.engine.dispose()
         if self.kind != "memory":
             self.inner = self._open_store()
             self.checker.store = self.inner
+        self.checker.reread_all()
 
     def boot(self, **arguments: Any) -> Process:
         """A new process over the present store."""
@@ -252,6 +292,7 @@ class Harness:
             self._attempt(lambda process: process.rollbacks.recover(wait_s=600.0) and None)
         else:
             raise Violation("I11: operations do not end")
+        self.checker.reread_all()
         for planned in self.planned:
             self.checker.ended(planned.target_id)
 
