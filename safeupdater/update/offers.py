@@ -26,6 +26,12 @@ _STEPS = (
 )
 _Resolved = ResolvedImage | RegistryError
 
+_THIS_TAG_ONLY = frozenset({"not_found", "manifest_unknown", "no_platform", "not_an_image"})
+"""Errors that are about one tag: an older one may be fine. Any other is about the registry."""
+
+_MAX_MISSING = 10
+"""How many listed tags without an image are passed over in one step size."""
+
 
 @attrs.define(eq=False)
 class Offers:
@@ -39,7 +45,8 @@ class Offers:
     newer: Mapping[str, Mapping[VersionChangeType, tuple[str, ...]]]
     refusals: Mapping[str, UnknownAsset]
     resolved: dict[tuple[str | None, str], _Resolved]
-    problems: dict[str, RegistryError] = attrs.Factory(dict)
+    analyzer: SemVerAnalyzer
+    problems: dict[str, UnknownAsset] = attrs.Factory(dict)
 
     def steps_of(self, asset: Asset) -> Iterator[Iterator[Change]]:
         """For each step size that has newer versions: its changes, newest first, digests looked up."""
@@ -49,21 +56,23 @@ class Offers:
                 yield self._changes(asset, change_type, tags)
 
     def _changes(self, asset: Asset, change_type: VersionChangeType, tags: Iterable[str]) -> Iterator[Change]:
-        current = self.running(asset)
+        current, missing = self.running(asset), 0
         for tag in tags:
-            new = self._resolved(asset, tag)
-            if new is not None:
-                yield Change(asset_id=asset.id, current=current, new=new, change_type=change_type)
+            new = self._artifact_at(asset, tag)
+            if isinstance(new, RegistryError):
+                self.problems[asset.id] = _unknown(asset, new.code, new.message)
+                missing += 1
+                if new.code not in _THIS_TAG_ONLY or missing >= _MAX_MISSING:
+                    return
+                continue
+            yield Change(asset_id=asset.id, current=current, new=new, change_type=change_type)
 
-    def _resolved(self, asset: Asset, tag: str) -> Artifact | None:
-        """The artifact at a tag, pinned to its digest; None where the registry does not give it."""
+    def _artifact_at(self, asset: Asset, tag: str) -> Artifact | RegistryError:
+        """The artifact at a tag, pinned to its digest."""
         if isinstance(asset.image, ChartReference):
             return attrs.evolve(asset.image, version=tag, digest=None)
         found = self._ask(asset, asset.image.with_tag(tag))
-        if isinstance(found, RegistryError):
-            self.problems[asset.id] = found
-            return None
-        return found.reference
+        return found if isinstance(found, RegistryError) else found.reference
 
     def _ask(self, asset: Asset, reference: ImageReference) -> _Resolved:
         key = (asset.platform, str(reference))
@@ -82,14 +91,20 @@ class Offers:
 
     def moved_digest(self, asset: Asset) -> Change | None:
         """The change to the bits that the same tag serves now; None where they are the ones that run."""
-        image = asset.image
-        if isinstance(image, ChartReference) or image.tag is None or not asset.digests:
+        image, bits = asset.image, bits_of(asset)
+        if isinstance(image, ChartReference) or image.tag is None:
+            return None
+        if not bits:
+            self._note_incomparable(asset, "the runtime does not say which bits run")
             return None
         found = self._ask(asset, image.with_tag(image.tag))
         if isinstance(found, RegistryError):
-            self.problems[asset.id] = found
+            self.problems[asset.id] = _unknown(asset, found.code, found.message)
             return None
-        if not found.digests or found.digests & asset.digests:
+        if not found.digests:
+            self._note_incomparable(asset, "the registry does not say which bits the tag serves")
+            return None
+        if found.digests & bits:
             return None
         return Change(
             asset_id=asset.id,
@@ -98,10 +113,21 @@ class Offers:
             change_type=VersionChangeType.DIGEST,
         )
 
+    def _note_incomparable(self, asset: Asset, why: str) -> None:
+        """A tag that says no version can be followed by its bits only."""
+        if self.analyzer.parse_version(asset.image.version_text) is None:
+            message = f"{why}, and the tag {asset.image.version_text} says no version"
+            self.problems[asset.id] = _unknown(asset, "digest_unknown", message)
+
     def problem_of(self, asset: Asset) -> UnknownAsset | None:
         """Why nothing may be concluded from there being no option; None where it is simply current."""
-        problem = self.problems.get(asset.id)
-        return _unknown(asset, problem.code, problem.message) if problem is not None else None
+        return self.problems.get(asset.id)
+
+
+def bits_of(asset: Asset) -> frozenset[str]:
+    """The digests by which the running bits are known: the runtime's, else the one that it was pinned to."""
+    pinned = asset.image.digest
+    return asset.digests or (frozenset((pinned,)) if pinned else frozenset())
 
 
 def gather_offers(
@@ -111,10 +137,10 @@ def gather_offers(
     wanted = [(asset, policy, _not_comparable(asset, policy)) for asset, policy in subjects]
     refusals = {asset.id: refusal for asset, _, refusal in wanted if refusal is not None}
     asked = [(asset, policy) for asset, policy, refusal in wanted if refusal is None]
-    listings = tags.lookup_many({asset.image.name: asset.image for asset, _ in asked}.values())
+    listings = _listings(dict.fromkeys(asset.image for asset, _ in asked), tags)
     newer: dict[str, Mapping[VersionChangeType, tuple[str, ...]]] = {}
     for asset, policy in asked:
-        listing = listings.get(asset.image.name)
+        listing = listings.get(_place(asset.image), {}).get(asset.image.name)
         if listing is None:
             refusals[asset.id] = _unknown(asset, "registry_error", "the registry gave no answer")
         elif isinstance(listing, RegistryError):
@@ -122,7 +148,24 @@ def gather_offers(
         else:
             newer[asset.id] = _newer(asset, policy, listing, analyzer)
     offered = [asset for asset, _ in asked if asset.id in newer]
-    return Offers(tags, newer, refusals, _resolve_together(offered, newer, tags))
+    return Offers(tags, newer, refusals, _resolve_together(offered, newer, tags), analyzer)
+
+
+def _listings(
+    images: Iterable[Artifact], tags: TagSource
+) -> dict[str, Mapping[str, tuple[str, ...] | RegistryError]]:
+    """The listings by place and name: charts of one name may come from different repositories.
+
+    Every running tag is named, so that a listing without one of them can be recognised as incomplete.
+    """
+    by_place: defaultdict[str, list[Artifact]] = defaultdict(list)
+    for image in images:
+        by_place[_place(image)].append(image)
+    return {place: tags.lookup_many(found) for place, found in by_place.items()}
+
+
+def _place(image: Artifact) -> str:
+    return image.repository or "" if isinstance(image, ChartReference) else ""
 
 
 def _not_comparable(asset: Asset, policy: AssetPolicy) -> UnknownAsset | None:
@@ -159,7 +202,7 @@ def _resolve_together(
         if isinstance(image, ChartReference) or image.tag is None:
             continue
         newest = [listed[0] for listed in newer[asset.id].values() if listed]
-        for tag in (*newest, image.tag) if asset.digests else newest:
+        for tag in (*newest, image.tag) if bits_of(asset) else newest:
             reference = image.with_tag(tag)
             wanted[asset.platform][str(reference)] = reference
     return {

@@ -87,9 +87,8 @@ class _Finding:
 
     @property
     def chosen(self) -> Option:
-        """The option that a person approved, else the newest of the mildest verdict."""
-        mildest = min(option.decision.verdict for option in self.options)
-        return next(option for option in self.options if option.decision.verdict is mildest)
+        """The newest of the mildest verdict, and of those rather one that need not wait for time as well."""
+        return min(self.options, key=lambda option: (option.decision.verdict, _must_wait(option.decision)))
 
 
 @attrs.frozen
@@ -149,7 +148,7 @@ class _Judge:
         """The newest of one step size; where it must wait for time, the newest older one that need not."""
         for depth, change in enumerate(changes):
             option = self._decide(subject, change)
-            is_ready = option.decision.verdict not in (Verdict.DEFER, Verdict.REJECT)
+            is_ready = option.decision.verdict is not Verdict.REJECT and not _must_wait(option.decision)
             if depth == 0 or is_ready:
                 yield option
             if is_ready or depth >= _MATURITY_DEPTH or _is_about_the_step(option.decision):
@@ -176,6 +175,11 @@ class _Newest:
         if other.version is None or self.version is None:
             return self.version is not None and other.version is None
         return bool(other.version < self.version)  # type: ignore[operator]
+
+
+def _must_wait(decision: Decision) -> bool:
+    """Whether time must pass before it can be approved, with or without a person's consent."""
+    return not decision.safe and any(reason.verdict is Verdict.DEFER for reason in decision.reasons)
 
 
 def _is_about_the_step(decision: Decision) -> bool:
