@@ -50,6 +50,7 @@ from safeupdater.update.notifier import Notifier
 from safeupdater.update.result import Advance, Done, OperationResult, WakeAfter, refusal
 from safeupdater.update.states import (
     Capture,
+    Command,
     Held,
     Perform,
     Preflight,
@@ -410,20 +411,21 @@ class UpdateExecutor:
         match command:
             case Perform():
                 self._perform(flight, command)
-            case Probe(old):
-                self._look(flight, old=old)
+            case Probe():
+                self._look(flight, command)
             case Record(event):
-                if isinstance(event, Finished):
-                    self._conclude(flight, event)
-                flight.happened(event)
+                if not isinstance(event, Finished) or self._conclude(flight, command, event):
+                    flight.happened(event)
             case Preflight():
-                self._before(flight)
-                flight.happened(acting.preflight(flight.backend, flight.context, flight.checks, self._clock))
-                self._warn(flight)
+                if self._is_still_wanted(flight, command):
+                    flight.happened(
+                        acting.preflight(flight.backend, flight.context, flight.checks, self._clock)
+                    )
+                    self._warn(flight)
             case Capture():
-                self._before(flight)
-                flight.context, event = acting.capture(flight.backend, flight.context, self._store)
-                flight.happened(event)
+                if self._is_still_wanted(flight, command):
+                    flight.context, event = acting.capture(flight.backend, flight.context, self._store)
+                    flight.happened(event)
             case Wait(delay_s):
                 self._rest(flight, delay_s)
             case None:
@@ -436,6 +438,11 @@ class UpdateExecutor:
         """What precedes every call to a runtime: all is durable, and the lease lasts long enough."""
         flight.save(self._store, self._clock, self._notifier)
         self._keep_lease(flight, deadline_s)
+
+    def _is_still_wanted(self, flight: Flight, command: Command) -> bool:
+        """Whether a command stands after saving, which takes in that somebody asked to stop."""
+        self._before(flight)
+        return next_command(flight.state) == command
 
     def _keep_lease(self, flight: Flight, for_s: float) -> None:
         now_s = self._clock.monotonic()
@@ -461,12 +468,12 @@ class UpdateExecutor:
         flight.intended = None
         flight.happened(event)
 
-    def _look(self, flight: Flight, *, old: bool) -> None:
+    def _look(self, flight: Flight, command: Probe) -> None:
         self._before(flight)
         self._take_in_requests(flight)
-        if not isinstance(next_command(flight.state), Probe):
-            return
-        flight.saw(acting.look(flight.backend, flight.context, flight.checks, self._clock, old=old))
+        if next_command(flight.state) == command:
+            look = acting.look(flight.backend, flight.context, flight.checks, self._clock, old=command.old)
+            flight.saw(look)
 
     def _take_in_requests(self, flight: Flight) -> None:
         """Looks now and then whether somebody asked to stop, while nothing is being journaled anyway."""
@@ -486,13 +493,14 @@ class UpdateExecutor:
 
     # --- ends -----------------------------------------------------------------------------------------------
 
-    def _conclude(self, flight: Flight, event: Finished) -> None:
+    def _conclude(self, flight: Flight, command: Command, event: Finished) -> bool:
         """Writes what follows from the end before the end itself, so that a crash between loses nothing."""
-        flight.save(self._store, self._clock, self._notifier)
-        self._keep_lease(flight, _DEADLINE_S)
+        if not self._is_still_wanted(flight, command):
+            return False
         accounts.settle(
             self._store, flight.state.operation, event, started=flight.started, now=self._clock.now()
         )
+        return True
 
     def _end(self, flight: Flight) -> Done:
         if isinstance(flight.state, Held):

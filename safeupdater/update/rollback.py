@@ -149,6 +149,15 @@ class RollbackManager:
             RollbackError: nothing of this target waits for a person, or the new version is not there to
                 keep.
         """
+        operation_id = self.decide(target_id, resolution, by=by, reason=reason)
+        return self._executor.run([operation_id])[0]
+
+    def decide(self, target_id: str, resolution: Resolution, *, by: str, reason: str = "") -> str:
+        """Journals a decision without acting on it, and gives the operation's id; ``recover`` acts.
+
+        Raises:
+            RollbackError: as ``resolve``.
+        """
         operation_id = self._open_operation(target_id)
         state = self._state(operation_id) if operation_id is not None else None
         if operation_id is None or state is None or not is_parked(state):
@@ -156,7 +165,7 @@ class RollbackManager:
         if resolution is Resolution.KEEP_NEW and isinstance(state, RollbackFailed):
             self._require_new_version(operation_id, target_id)
         self._journal(operation_id, Resolved(resolution=resolution, by=by, reason=reason))
-        return self._executor.run([operation_id])[0]
+        return operation_id
 
     def _require_new_version(self, operation_id: str, target_id: str) -> None:
         seen = self._executor.observe(operation_id)

@@ -44,11 +44,31 @@ _READS = frozenset({"inspect", "observe", "list", "collect"})
 _TERMINAL = frozenset(
     {Outcome.SUCCEEDED, Outcome.ABORTED, Outcome.ROLLED_BACK, Outcome.SUPERSEDED, Outcome.TARGET_GONE}
 )
+_QUIET = frozenset({Outcome.SUCCEEDED, Outcome.ABORTED, Outcome.ROLLED_BACK})
 Trace = Mapping[str, tuple[str, bool, str, str, str]]
 
 
-class Violation(Exception):
-    """An invariant does not hold."""
+def _last_word(events: tuple[Any, ...]) -> Any:
+    """The last record that is not a request which came too late."""
+    return next(event for event in reversed(events) if not isinstance(event, AbortRequested))
+
+
+def _trailing_requests(events: list[Any]) -> int:
+    """How many requests to abort stand at the end of a journal."""
+    return next(
+        (number for number, event in enumerate(reversed(events)) if not isinstance(event, AbortRequested)), 0
+    )
+
+
+def _is_at_rest(event: object) -> bool:
+    """Whether an operation whose last record this is has ended or waits for a person."""
+    return isinstance(event, Finished) or (
+        isinstance(event, VerdictReached) and event.verdict is Verdict.HOLD
+    )
+
+
+class Violation(BaseException):
+    """An invariant does not hold. No border of the engine can swallow it."""
 
 
 @attrs.define(kw_only=True)
@@ -79,6 +99,7 @@ class Checker:
     originals: dict[str, Container] = attrs.Factory(dict)
     journals: dict[str, tuple[object, ...]] = attrs.Factory(dict)
     snapshots: dict[str, Snapshot] = attrs.Factory(dict)
+    crashes: int = 0
     alerts: list[Any] = attrs.Factory(list)
 
     def holds(self, name: str, condition: bool, why: str) -> None:
@@ -101,6 +122,7 @@ class Checker:
         self._check_intent(acting, events)
         result = perform()
         after = self._trace()
+        self._check_alone(acting)
         changed = [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
         for key in changed:
             self._check_change(acting, events, key, before.get(key), after.get(key))
@@ -127,10 +149,23 @@ class Checker:
         resolved = any(isinstance(event, Resolved) for event in events)
         wrong = {Phase.COMMITTING: Verdict.RESTORE, Phase.RESTORING: Verdict.COMMIT}.get(acting.phase)
         self.holds("I4", resolved or wrong not in verdicts, f"{acting.phase} after {verdicts}")
+        needed = {Phase.COMMITTING: Verdict.COMMIT, Phase.RESTORING: Verdict.RESTORE}.get(acting.phase)
+        has_verdict = needed is None or resolved or needed in verdicts
+        self.holds("I4", has_verdict, f"{acting.phase} before a durable verdict")
         is_forward = acting.phase in (Phase.STAGING, Phase.SWITCHING)
         self.holds("I4", not (is_forward and verdicts), f"{acting.phase} after {verdicts}")
-        aborted = any(isinstance(event, AbortRequested) for event in events)
-        self.holds("I4", not (is_forward and aborted), f"a forward effect after an abort: {acting.step}")
+        # An effect whose intent was durable before the request is under way already.
+        aborted = [number for number, event in enumerate(events) if isinstance(event, AbortRequested)]
+        is_late = bool(aborted) and aborted[0] < len(events) - 1 - _trailing_requests(events)
+        self.holds("I4", not (is_forward and is_late), f"a forward effect after an abort: {acting.step}")
+
+    def _check_alone(self, acting: Acting) -> None:
+        name = acting.target_id.rpartition("/")[2]
+        running = [
+            item.name for item in self.world.containers.values()
+            if item.running and (item.name == name or item.name.startswith(name + ".su-"))
+        ]  # fmt: skip
+        self.holds("I1", len(running) <= 1, f"{running} run side by side")
 
     def _check_change(self, acting: Acting, events: list[Any], key: str, before: Any, after: Any) -> None:
         name = acting.target_id.rpartition("/")[2]
@@ -148,8 +183,13 @@ class Checker:
             self.holds("I7", any(part and part in after[4] for part in wanted), f"made {after[4]}")
         elif snapshot is None:
             raise Violation(f"I2: {acting.step} changes {shown} without a snapshot")
-        if key in self.touched:
-            fresh = self.touched[key] >= acting.began
+        is_overwritten = before is not None and (
+            after is None or after[3] != before[3] or (before[1] and not after[1])
+        )
+        if key in self.touched and is_overwritten:
+            # An edit before the capture is part of what is kept; one within the step came too late to see.
+            captured = snapshot is not None and (before or after)[3] == repr(snapshot.data["config"])
+            fresh = captured or self.touched[key] >= acting.began
             self.holds("I15", fresh, f"{acting.step} changes {shown}, which somebody else had changed")
 
     def _check_old(self, acting: Acting, events: list[Any], snapshot: Snapshot, after: Any) -> None:
@@ -238,14 +278,17 @@ class Checker:
         """Checks what is left of one target when none of its operations is under way."""
         name = target_id.rpartition("/")[2]
         journal = [events for events in self.journals.values() if events[0].target_id == target_id]
-        finished = [events[-1] for events in journal if isinstance(events[-1], Finished)]
-        self.holds("I11", len(finished) == len(journal), "an operation did not end")
+        ends = [_last_word(events) for events in journal]
+        self.holds("I11", all(map(_is_at_rest, ends)), "an operation did not end")
+        finished = [event for event in ends if isinstance(event, Finished)]
         outcomes = {event.outcome for event in finished}
-        if outcomes <= {Outcome.SUCCEEDED, Outcome.ABORTED, Outcome.ROLLED_BACK}:
-            self._check_one_of_two(name, journal, finished)
-        else:
+        if not (outcomes <= _QUIET and len(finished) == len(ends)):
             raised = {alert.target_id for alert in self.alerts}
-            self.holds("I11", target_id in raised, f"{outcomes} without an alert")
+            # A crash between the last record and the alert loses the alert; the journal still has it.
+            heard = target_id in raised or self.crashes > 0
+            self.holds("I11", heard, f"{outcomes} without an alert")
+        elif name not in self.removed:
+            self._check_one_of_two(name, journal, finished)
         self._check_secrets(journal)
 
     def _check_one_of_two(self, name: str, journal: list[Any], finished: list[Finished]) -> None:
@@ -267,15 +310,25 @@ class Checker:
         self.holds("I1", container.image.digest == wanted, f"{container.image} runs, expected {wanted}")
         self.holds("I8", container.image.digest in self._known_digests(original, journal), "a third version")
         if container.id not in self.touched:
-            self.holds("I1", container.config == original.config, "the configuration is not the user's")
+            wanted_config = self._captured_config(journal, succeeded) or original.config
+            self.holds("I1", container.config == wanted_config, "the configuration is not the user's")
             self.holds("I1", container.restart == original.restart, f"restart policy {container.restart}")
-            self.holds("I1", container.running == original.running, f"running: {container.running}")
+            # A version that the surroundings broke meanwhile may be down through no doing of ours.
+            is_broken = not self.world.behaviour_of(container).startable
+            as_before = is_broken or container.running == original.running
+            self.holds("I1", as_before, f"running: {container.running}")
         leftovers = [
             item.name for item in self.world.containers.values()
             if item.name.endswith(OUR_SUFFIXES) and item.name.startswith(name + ".")
         ]  # fmt: skip
         excused = any(event.leftovers for event in finished)
         self.holds("I1", excused or not leftovers, f"left over: {leftovers}")
+
+    def _captured_config(self, journal: list[Any], succeeded: list[Any]) -> Any:
+        """The configuration that was captured last: the user's at that time."""
+        events = (succeeded or journal)[-1:]
+        snapshot = self._snapshot(events[0][0].operation_id) if events else None
+        return snapshot.data["config"] if snapshot else None
 
     def _known_digests(self, original: Container, journal: list[Any]) -> set[str | None]:
         new = {events[0].planned.changes[0].new.digest for events in journal}

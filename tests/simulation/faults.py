@@ -37,6 +37,7 @@ class Fault(enum.Enum):
     GONE = "target removed (F16)"
     EDITED = "target edited (F19)"
     PRUNE = "images pruned (F17)"
+    OLD_BROKEN = "old version cannot start (F18)"
     DRAIN = "drain (F20)"
 
 
@@ -51,6 +52,7 @@ class Injector:
     schedule: Mapping[int, Fault] = attrs.Factory(dict)
     actions: dict[Fault, Callable[[], None]] = attrs.Factory(dict)
     on_fault: Callable[[Fault, str], None] = lambda fault, name: None
+    choose: Callable[[str], Fault | None] = lambda name: None
     count: int = 0
     names: list[str] = attrs.Factory(list)
     is_quiet: bool = False
@@ -61,7 +63,7 @@ class Injector:
             return effect()
         self.count += 1
         self.names.append(name)
-        fault = self.schedule.get(self.count)
+        fault = self.schedule.get(self.count) or self.choose(name)
         if fault is None:
             return effect()
         self.on_fault(fault, name)
@@ -78,7 +80,7 @@ class Injector:
                 raise _no_answer(name)
             case Fault.CONFLICT:
                 raise BackendError("conflict", code="conflict", transient=True)
-            case Fault.RESTART:
+            case Fault.RESTART if name.startswith("world."):
                 self.actions[fault]()
                 raise BackendError("the daemon went away", code="unreachable", transient=True)
             case _:

@@ -220,6 +220,7 @@ class Harness:
                 Fault.CLOCK_JUMP: self._jump,
                 Fault.PRUNE: self.world.prune,
                 Fault.GONE: self._somebody_removes,
+                Fault.OLD_BROKEN: self._old_breaks,
                 Fault.EDITED: self._somebody_edits,
             }
         )
@@ -328,6 +329,7 @@ class Harness:
     # --- what people and machines do -----------------------------------------------------------------------
 
     def _faulted(self, fault: Fault, name: str) -> None:
+        self.checker.crashes += fault in (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.TORN)
         for opened in self.inner.unfinished():
             state = replay(entry.event for entry in self.inner.load(opened.operation_id))
             self.coverage.add((type(state).__name__, fault))
@@ -336,6 +338,10 @@ class Harness:
         from datetime import timedelta
 
         self.clock.jump(timedelta(days=3650 if self.injector.count % 2 else -3650))
+
+    def _old_breaks(self) -> None:
+        planned = self.planned[self.injector.count % len(self.planned)]
+        self.world.behaviours[planned.changes[0].current.digest or ""] = Behaviour(startable=False)
 
     def _somebody_removes(self) -> None:
         name = self.planned[self.injector.count % len(self.planned)].target_id.rpartition("/")[2]

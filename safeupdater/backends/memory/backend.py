@@ -45,6 +45,9 @@ _STEPS = Steps(
 _SUPERSEDED = StepOutcome(
     StepStatus.SUPERSEDED, "changed_by_others", "somebody else changed the container meanwhile"
 )
+_LEFT = StepOutcome(
+    StepStatus.REFUSED, "changed_by_others", "somebody else changed it, so it is left where it is"
+)
 _GONE = StepOutcome(StepStatus.GONE, "removed_by_others", "somebody else removed the container")
 
 
@@ -296,6 +299,8 @@ class _Act:
         old = self.old()
         if old is None:
             return _GONE
+        if self._is_changed(old):
+            return _SUPERSEDED
         if old.restart != "no":
             self._do("update", lambda: setattr(old, "restart", "no"))
         if old.running:
@@ -321,7 +326,7 @@ class _Act:
         new = self.new()
         if new is None:
             return _GONE
-        if new.name != self.name:
+        if new.name != self.name or new.config != self._config:
             return _SUPERSEDED
         if self._snapshot.data["running"] and not new.running and new.exit_code in (None, 137):
             self._do("start", lambda: self.world.start(new.name))
@@ -335,8 +340,11 @@ class _Act:
     def remove_old(self) -> StepOutcome:
         """Removes the parked old container."""
         old = self.old()
-        if old is not None and old.name == self.name + PARKED_SUFFIX:
-            self._do("remove", lambda: self.world.remove(old.name))
+        if old is None or old.name != self.name + PARKED_SUFFIX:
+            return DONE
+        if old.config != self._snapshot.data["config"]:
+            return _LEFT
+        self._do("remove", lambda: self.world.remove(old.name))
         return DONE
 
     # --- restoring ------------------------------------------------------------------------------------------
@@ -399,8 +407,11 @@ class _Act:
     def remove_candidate(self) -> StepOutcome:
         """Removes the new container where it is out of the way of the name."""
         new = self.new()
-        if new is not None and new.name in (self.name + CANDIDATE_SUFFIX, self.name + FAILED_SUFFIX):
-            self._do("remove", lambda: self.world.remove(new.name))
+        if new is None or new.name not in (self.name + CANDIDATE_SUFFIX, self.name + FAILED_SUFFIX):
+            return DONE
+        if new.config != self._config:
+            return _LEFT
+        self._do("remove", lambda: self.world.remove(new.name))
         return DONE
 
     # --- observing ------------------------------------------------------------------------------------------

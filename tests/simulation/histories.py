@@ -1,0 +1,259 @@
+"""Random histories: several updaters share a store and a world, and anything may fail at any time.
+
+Each history is drawn from its seed alone, so a violation is replayed by that number.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from safeupdater.backends.memory import CRASHES, GOOD, NEVER_READY, Behaviour
+from safeupdater.domain.operation import OnInconclusive, OperationSettings, Resolution, RollbackPolicy
+from safeupdater.errors import LeaseLost, RollbackError, StoreError, VersionConflict
+from safeupdater.update.result import Done, OperationResult, WakeAfter
+
+from tests.simulation.checker import Violation
+from tests.simulation.crashes import faults_at
+from tests.simulation.faults import Crash, Fault
+from tests.simulation.harness import SETTINGS, Harness, Process
+
+BEHAVIOURS = (
+    GOOD, GOOD, GOOD, CRASHES, NEVER_READY, Behaviour(ready_after_s=20.0), Behaviour(exits_after_s=15.0),
+    Behaviour(startable=False), Behaviour(flaps_every=3), Behaviour(flaps_every=2),
+)  # fmt: skip
+PEOPLE_AND_MACHINES = (
+    Fault.RESTART, Fault.CLOCK_JUMP, Fault.GONE, Fault.EDITED, Fault.PRUNE, Fault.DRAIN, Fault.LEASE_LOST,
+    Fault.OLD_BROKEN,
+)  # fmt: skip
+_STEP_BUDGET = 6000
+_HOLD = attrs.evolve(SETTINGS, rollback=RollbackPolicy(on_inconclusive=OnInconclusive.HOLD))
+
+
+@attrs.define(eq=False)
+class _Updater:
+    """One updater of a history, its operations and when each wants to go on."""
+
+    process: Process
+    wakes: dict[str, float] = attrs.Factory(dict)
+    paused_until_s: float = 0.0
+
+
+@attrs.define(eq=False)
+class History:
+    """One random history."""
+
+    seed: int
+    store: str = "memory"
+    directory: Path | None = None
+    random: random.Random = attrs.field(init=False)
+    harness: Harness = attrs.field(init=False)
+    updaters: list[_Updater] = attrs.Factory(list)
+    planned_faults: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        behaviours = tuple(
+            self.random.choice(BEHAVIOURS) for _ in range(self.random.choice((1, 1, 1, 2, 2, 3, 5)))
+        )
+        settings: OperationSettings = self.random.choice((SETTINGS, SETTINGS, _HOLD))
+        self.harness = Harness(
+            store=self.store, directory=self.directory, behaviours=behaviours, settings=settings,
+            resumable=self.random.random() < 0.25,
+        )  # fmt: skip
+        self.planned_faults = self.random.choice((0, 1, 2, 3, 5, 8, 20))
+        self.harness.injector.choose = self._choose
+
+    # --- faults ---------------------------------------------------------------------------------------------
+
+    def _choose(self, name: str) -> Fault | None:
+        """Whether something happens at this crossing of a seam."""
+        if self.planned_faults <= 0 or self.random.random() > 0.06:
+            return None
+        self.planned_faults -= 1
+        if self.random.random() < 0.4:
+            return self.random.choice(PEOPLE_AND_MACHINES)
+        return self.random.choice(faults_at(name))
+
+    # --- the history ----------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Plays it to the end.
+
+        Raises:
+            Violation: an invariant does not hold.
+        """
+        self.harness.injector.actions[Fault.DRAIN] = self._drain_somebody
+        self.harness.injector.actions[Fault.LEASE_LOST] = self._pause_somebody
+        count = 1 if self.store == "json" else self.random.choice((1, 1, 2, 3, 5))
+        self.updaters = [_Updater(self.harness.boot()) for _ in range(count)]
+        for updater in list(self.updaters):
+            self._guarded(updater, lambda updater=updater: self._open_some(updater))
+        for _ in range(_STEP_BUDGET):
+            if not self._step():
+                break
+        else:
+            raise Violation("I11: the history does not end")
+        self.harness.injector.is_quiet = True
+        for planned in self.harness.planned:
+            self.harness.checker.ended(planned.target_id)
+
+    def _step(self) -> bool:
+        """One step of somebody; False when nothing is left to do."""
+        now_s = self.harness.clock.monotonic()
+        if self.random.random() < 0.01:
+            self._somebody_asks()
+        ready = [
+            (updater, operation_id)
+            for updater in self.updaters
+            if updater.paused_until_s <= now_s
+            for operation_id, wake_s in updater.wakes.items()
+            if wake_s <= now_s
+        ]
+        if ready and self.random.random() < 0.97:
+            updater, operation_id = self.random.choice(ready)
+            self._guarded(updater, lambda: self._advance(updater, operation_id))
+            return True
+        if not ready and not self.harness.unfinished() and not any(item.wakes for item in self.updaters):
+            return False
+        if not ready:
+            self._let_time_pass(now_s)
+        awake = [updater for updater in self.updaters if updater.paused_until_s <= now_s]
+        if awake:
+            updater = self.random.choice(awake)
+            self._guarded(updater, lambda: self._take_up_some(updater))
+        return True
+
+    def _let_time_pass(self, now_s: float) -> None:
+        wakes = [wake_s for updater in self.updaters for wake_s in updater.wakes.values() if wake_s > now_s]
+        wakes += [updater.paused_until_s for updater in self.updaters if updater.paused_until_s > now_s]
+        self.harness.clock.advance(max(0.01, min(wakes, default=now_s + 5.0) - now_s))
+
+    def _open_some(self, updater: _Updater) -> None:
+        for planned in self.harness.planned:
+            opened = updater.process.executor.open(planned)
+            if isinstance(opened, str):
+                updater.wakes[opened] = 0.0
+
+    def _take_up_some(self, updater: _Updater) -> None:
+        for operation_id in self.harness.unfinished():
+            if operation_id in updater.wakes:
+                continue
+            refused = updater.process.executor.take_up(operation_id)
+            if refused is None:
+                updater.wakes[operation_id] = 0.0
+
+    def _advance(self, updater: _Updater, operation_id: str) -> None:
+        match updater.process.executor.advance(operation_id):
+            case Done(result):
+                updater.wakes.pop(operation_id, None)
+                self._check_result(result)
+            case WakeAfter(delay_s):
+                updater.wakes[operation_id] = self.harness.clock.monotonic() + delay_s
+
+    def _check_result(self, result: OperationResult) -> None:
+        self.harness.checker.holds("I14", "hunter2" not in repr(result), "a secret is in a result")
+
+    def _guarded(self, updater: _Updater, act: Any) -> None:
+        """What an updater does; it may die of it."""
+        try:
+            act()
+        except Crash:
+            self._die(updater)
+        except (LeaseLost, VersionConflict):
+            return
+        except StoreError:
+            return
+
+    def _die(self, updater: _Updater) -> None:
+        """The process dies, and another one is started."""
+        self.harness.dead.add(updater.process.holder)
+        self.updaters.remove(updater)
+        while True:
+            try:
+                if self.store != "memory":
+                    self.harness.reopen()
+                self.updaters.append(_Updater(self.harness.boot()))
+            except Crash:
+                continue
+            return
+
+    # --- what people do -------------------------------------------------------------------------------------
+
+    def _somebody_asks(self) -> None:
+        planned = self.random.choice(self.harness.planned)
+        updater = self.random.choice(self.updaters)
+        kind = self.random.choice(("abort", "resolve"))
+        self._guarded(updater, lambda: self._ask(updater, planned.target_id, kind))
+
+    def _ask(self, updater: _Updater, target_id: str, kind: str) -> None:
+        try:
+            if kind == "abort":
+                updater.process.rollbacks.abort(target_id, by="somebody")
+            else:
+                resolution = self.random.choice((Resolution.RESTORE, Resolution.KEEP_NEW))
+                updater.process.rollbacks.decide(target_id, resolution, by="somebody")
+        except RollbackError:
+            return
+
+    def _drain_somebody(self) -> None:
+        """One updater is told to stop; another takes its place."""
+        updater = self.random.choice(self.updaters)
+        updater.process.executor.stop()
+        updater.paused_until_s = self.harness.clock.monotonic()
+        self.updaters.append(_Updater(self.harness.boot()))
+
+    def _pause_somebody(self) -> None:
+        """One updater stands still for longer than its lease."""
+        updater = self.random.choice(self.updaters)
+        updater.paused_until_s = self.harness.clock.monotonic() + self.random.choice((60.0, 400.0, 5000.0))
+        if self.random.random() < 0.5:
+            self.harness.clock.jump(timedelta(seconds=self.random.choice((-500, 500))))
+
+
+@attrs.define(eq=False)
+class Report:
+    """What many histories covered and found."""
+
+    histories: int = 0
+    violations: list[str] = attrs.Factory(list)
+    checked: Counter[str] = attrs.Factory(Counter)
+    coverage: set[tuple[str, Fault]] = attrs.Factory(set)
+    outcomes: Counter[str] = attrs.Factory(Counter)
+
+
+def run_histories(count: int, seed: int = 1, *, store: str = "memory", stop_at: int | None = None) -> Report:
+    """Plays histories ``seed … seed + count - 1``; ends early after ``stop_at`` violations."""
+    report = Report()
+    for number in range(seed, seed + count):
+        report.histories += 1
+        with tempfile.TemporaryDirectory() as directory:
+            history = History(number, store, Path(directory))
+            try:
+                history.run()
+            except Violation as violation:
+                report.violations.append(f"history {number} on {store}: {violation}")
+            except Exception as error:  # noqa: BLE001  whatever the engine lets out is a finding
+                report.violations.append(f"history {number} on {store}: it raised {error!r}")
+            report.checked.update(history.harness.checker.checked)
+            report.coverage |= history.harness.coverage
+            for events in history.harness.checker.journals.values():
+                last = events[-1]
+                report.outcomes[str(getattr(last, "outcome", type(last).__name__))] += 1
+        if stop_at is not None and len(report.violations) >= stop_at:
+            break
+    return report
+
+
+def replay(number: int, *, store: str = "memory") -> History:
+    """The history of a number, played until it ends or fails, for looking at."""
+    with tempfile.TemporaryDirectory() as directory:
+        history = History(number, store, Path(directory))
+        history.run()
+        return history
