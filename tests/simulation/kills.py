@@ -273,6 +273,10 @@ def _boot(
 
 def serve() -> None:
     """Forks a process for every job that it reads, having imported everything; answers how it ended."""
+    with contextlib.suppress(ImportError):  # without the extra there are no SQL stores to kill
+        import safeupdater.stores.sql
+        import sqlalchemy.dialects.postgresql.psycopg
+        import sqlalchemy.dialects.sqlite.pysqlite  # noqa: F401
     gc.freeze()
     for line in sys.stdin:
         asked = json.loads(line)
