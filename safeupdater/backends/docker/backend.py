@@ -6,12 +6,12 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
 from safeupdater.backends.docker import staging, switching
-from safeupdater.backends.docker.client import DockerApi, Json
+from safeupdater.backends.docker.client import DockerApi, Json, connect
 from safeupdater.backends.docker.daemon import Daemon
 from safeupdater.backends.docker.names import KEEP_REPOSITORY, OPERATION_LABEL, keep_reference
 from safeupdater.backends.docker.observing import ContainerTarget, network_owner, observe_new, observe_old
@@ -101,6 +101,17 @@ class DockerBackend:
             "restore_tag": staging.restore_tag,
             "release_old_image": staging.release_old_image,
         }
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **options: Any) -> Self:
+        """A backend for what ``DOCKER_HOST`` and its companions name, else for the local socket.
+
+        ``options`` are those of the constructor.
+
+        Raises:
+            ConfigurationError: the environment names something that cannot be used.
+        """
+        return cls(connect(environment=environ), **options)
 
     @property
     def api(self) -> DockerApi:

@@ -103,13 +103,17 @@ def owner_of(labels: Mapping[str, str]) -> str:
     return ""
 
 
+def _texts(value: Iterable[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
 @attrs.frozen(kw_only=True)
 class ContainerFilter:
     """Which containers to look at: every given kind must match. Labels are ``key`` or ``key=value``."""
 
-    labels: tuple[str, ...] = attrs.field(default=(), converter=tuple)
-    names: tuple[str, ...] = attrs.field(default=(), converter=tuple)
-    images: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    labels: tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    names: tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    images: tuple[str, ...] = attrs.field(default=(), converter=_texts)
 
     @property
     def is_open(self) -> bool:
