@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 import attrs
 
@@ -63,9 +64,12 @@ def plan_updates(
         _Subject(asset, policy.for_asset(asset)) for asset in {item.id: item for item in assets}.values()
     )
     offers = gather_offers(((item.asset, item.policy) for item in subjects), tags, analyzer)
-    consents = {approval.target_id: approval for approval in approvals if approval.is_good(now)}
-    judge = _Judge(DiffGate(policy, analyzer=analyzer), now, tuple(facts), notify, offers, analyzer, consents)
-    return _assemble([judge.examine(item) for item in subjects], now)
+    judge = _Judge(DiffGate(policy, analyzer=analyzer), now, tuple(facts), notify, offers, analyzer)
+    consents = _by_target(approval for approval in approvals if approval.is_good(now))
+    targets = _by_target(sorted(subjects, key=_id_of))
+    return _assemble(
+        {name: judge.examine(members, consents.get(name, ())) for name, members in targets.items()}, now
+    )
 
 
 @attrs.frozen
@@ -75,6 +79,21 @@ class _Subject:
     asset: Asset
     policy: AssetPolicy
 
+    @property
+    def target_id(self) -> str:
+        """The target that it belongs to."""
+        return self.asset.target_id
+
+
+_Targeted = TypeVar("_Targeted", _Subject, Approval)
+
+
+def _by_target(items: Iterable[_Targeted]) -> dict[str, list[_Targeted]]:
+    grouped: defaultdict[str, list[_Targeted]] = defaultdict(list)
+    for item in items:
+        grouped[item.target_id].append(item)
+    return dict(grouped)
+
 
 @attrs.frozen(kw_only=True)
 class _Finding:
@@ -83,17 +102,23 @@ class _Finding:
     asset: Asset
     policy: AssetPolicy
     options: tuple[Option, ...] = ()
+    consented: Option | None = None
     unknown: UnknownAsset | None = None
 
     @property
     def chosen(self) -> Option:
-        """The newest of the mildest verdict, and of those rather one that need not wait for time as well."""
-        return min(self.options, key=lambda option: (option.decision.verdict, _must_wait(option.decision)))
+        """What a person approved, else the newest of the mildest verdict.
+
+        Among equals one that need not wait for time as well comes first.
+        """
+        return self.consented or min(
+            self.options, key=lambda option: (option.decision.verdict, _must_wait(option.decision))
+        )
 
 
 @attrs.frozen
 class _Judge:
-    """Decides on what is on offer for one asset after another."""
+    """Decides on what is on offer for one target after another."""
 
     gate: DiffGate
     now: datetime
@@ -101,68 +126,95 @@ class _Judge:
     notify: Notify | None
     offers: Offers
     analyzer: SemVerAnalyzer
-    consents: Mapping[str, Approval]
 
-    def examine(self, subject: _Subject) -> _Finding:
-        """Every option of one asset, decided."""
+    def examine(self, members: Sequence[_Subject], approvals: Iterable[Approval]) -> list[_Finding]:
+        """Every option of every asset of a target, decided."""
+        consented = self._consented(members, approvals)
+        return [self._examine(subject, consented.get(subject.asset.id)) for subject in members]
+
+    def _examine(self, subject: _Subject, consented: Option | None) -> _Finding:
         asset, policy = subject.asset, subject.policy
         refusal = self.offers.refusals.get(asset.id)
         if refusal is not None:
             return _Finding(asset=asset, policy=policy, unknown=refusal)
-        approved = self._approved(subject)
-        if approved is not None and approved.decision.safe:
-            return _Finding(asset=asset, policy=policy, options=(approved, *self._others(subject, approved)))
-        options = tuple(self._options(subject))
+        options = tuple(self._options(subject, consented))
+        if consented is not None and consented not in options:
+            options = (consented, *options)
         if not options and (problem := self.offers.problem_of(asset)) is not None:
             return _Finding(asset=asset, policy=policy, unknown=problem)
-        return _Finding(asset=asset, policy=policy, options=options)
+        return _Finding(asset=asset, policy=policy, options=options, consented=consented)
 
-    def _others(self, subject: _Subject, approved: Option) -> Iterator[Option]:
-        return (option for option in self._options(subject) if option.change != approved.change)
+    def _consented(self, members: Sequence[_Subject], approvals: Iterable[Approval]) -> Mapping[str, Option]:
+        """The options, by asset, of the latest approval that still fits; empty where none does."""
+        for approval in sorted(approvals, key=lambda item: (item.at, item.update_hash), reverse=True):
+            fitting = self._fitting(members, approval)
+            options = [self._decided(subject, change, approval.consent) for subject, change in fitting]
+            if options and all(option.decision.verdict <= Verdict.DEFER for option in options):
+                for option in options:
+                    self._tell(option)
+                return {option.change.asset_id: option for option in options}
+        return {}
 
-    def _approved(self, subject: _Subject) -> Option | None:
-        """What a person approved for this asset, decided again; None where nothing fits any more."""
-        approval = self.consents.get(subject.asset.target_id)
-        if approval is None:
-            return None
-        mine = [change for change in approval.changes if change.asset_id == subject.asset.id]
-        if not mine or mine[0].current != self.offers.running(subject.asset):
-            return None
-        return self._decide(subject, mine[0], consent=approval.consent)
-
-    def _options(self, subject: _Subject) -> Iterator[Option]:
-        """The options of one asset, newest version first, the moved digest last."""
-        found = [
-            option for step in self.offers.steps_of(subject.asset) for option in self._walk(subject, step)
+    def _fitting(self, members: Sequence[_Subject], approval: Approval) -> Sequence[tuple[_Subject, Change]]:
+        """What was approved, with the subjects; empty unless all of it is as it was when it was approved."""
+        known = {
+            subject.asset.id: subject for subject in members if subject.asset.id not in self.offers.refusals
+        }
+        moving = {change.asset_id: known.get(change.asset_id) for change in approval.changes}
+        fitting = [
+            (subject, change)
+            for change in approval.changes
+            if (subject := moving[change.asset_id]) and change.current == self.offers.running(subject.asset)
         ]
+        if len(fitting) < len(approval.changes):
+            return ()
+        policies = {subject.asset.id: subject.policy for subject, _ in fitting}
+        bound = update_hash(approval.target_id, approval.changes, policy_hash(policies))
+        return fitting if bound == approval.update_hash else ()
+
+    def _options(self, subject: _Subject, consented: Option | None) -> Iterator[Option]:
+        """The options of one asset, newest version first, the moved digest last."""
+        steps = self.offers.steps_of(subject.asset)
+        found = [option for step in steps for option in self._walk(subject, step, consented)]
         yield from sorted(found, key=self._age_order)
         moved = self.offers.moved_digest(subject.asset)
         if moved is not None:
-            yield self._decide(subject, moved)
+            yield self._decide(subject, moved, consented)
 
     def _age_order(self, option: Option) -> tuple[_Newest, str]:
         text = option.change.new.version_text
         return _Newest(self.analyzer.parse_version(text)), text
 
-    def _walk(self, subject: _Subject, changes: Iterable[Change]) -> Iterator[Option]:
+    def _walk(
+        self, subject: _Subject, changes: Iterable[Change], consented: Option | None
+    ) -> Iterator[Option]:
         """The newest of one step size; where it must wait for time, the newest older one that need not."""
         for depth, change in enumerate(changes):
-            option = self._decide(subject, change)
+            option = self._decide(subject, change, consented)
             is_ready = option.decision.verdict is not Verdict.REJECT and not _must_wait(option.decision)
             if depth == 0 or is_ready:
                 yield option
             if is_ready or depth >= _MATURITY_DEPTH or _is_about_the_step(option.decision):
                 return
 
-    def _decide(self, subject: _Subject, change: Change, consent: Verdict | None = None) -> Option:
+    def _decide(self, subject: _Subject, change: Change, consented: Option | None) -> Option:
+        if consented is not None and consented.change == change:
+            return consented
+        option = self._decided(subject, change)
+        self._tell(option)
+        return option
+
+    def _decided(self, subject: _Subject, change: Change, consent: Verdict | None = None) -> Option:
         asset, policy = subject.asset, subject.policy
         candidate = Candidate(asset=asset, change=change, now=self.now, consent=consent)
         candidate = with_facts(candidate, self.sources, self.gate.needs_of(asset))
-        decision = self.gate.decide(candidate)
-        if self.notify is not None:
-            self.notify(UpdateEvaluated(asset_id=asset.id, change=change, decision=decision))
         bound = update_hash(asset.target_id, (change,), policy.fingerprint)
-        return Option(change=change, decision=decision, hash=bound)
+        return Option(change=change, decision=self.gate.decide(candidate), hash=bound)
+
+    def _tell(self, option: Option) -> None:
+        if self.notify is not None:
+            change = option.change
+            self.notify(UpdateEvaluated(asset_id=change.asset_id, change=change, decision=option.decision))
 
 
 @attrs.frozen
@@ -187,21 +239,19 @@ def _is_about_the_step(decision: Decision) -> bool:
     return any(reason.fatal or reason.gate in _WHOLE_STEP_GATES for reason in blocking)
 
 
-def _assemble(findings: Sequence[_Finding], now: datetime) -> Plan:
-    by_target: defaultdict[str, list[_Finding]] = defaultdict(list)
-    for finding in findings:
-        if finding.options:
-            by_target[finding.asset.target_id].append(finding)
+def _assemble(found: Mapping[str, Sequence[_Finding]], now: datetime) -> Plan:
+    findings = sorted((finding for members in found.values() for finding in members), key=_id_of)
+    moving = {name: [item for item in members if item.options] for name, members in sorted(found.items())}
     return Plan(
-        updates=tuple(_planned(target_id, by_target[target_id]) for target_id in sorted(by_target)),
-        current=tuple(sorted(item.asset.id for item in findings if not item.options and not item.unknown)),
-        unknown=tuple(item.unknown for item in sorted(findings, key=_id_of) if item.unknown is not None),
+        updates=tuple(_planned(name, members) for name, members in moving.items() if members),
+        current=tuple(item.asset.id for item in findings if not item.options and not item.unknown),
+        unknown=tuple(item.unknown for item in findings if item.unknown is not None),
         created_at=now,
     )
 
 
-def _id_of(finding: _Finding) -> str:
-    return finding.asset.id
+def _id_of(item: _Finding | _Subject) -> str:
+    return item.asset.id
 
 
 def _planned(target_id: str, findings: Sequence[_Finding]) -> PlannedUpdate:
@@ -224,7 +274,11 @@ def _planned(target_id: str, findings: Sequence[_Finding]) -> PlannedUpdate:
 
 
 def _moving(findings: Sequence[_Finding]) -> Sequence[_Finding]:
-    """The assets of a target that move: the approved ones, else those that wait, else all."""
+    """The assets of a target that move: what a person approved, and nothing beside it; without that the
+    approved ones, else those that wait, else all."""
+    consented = [item for item in findings if item.consented is not None]
+    if consented:
+        return consented
     approved = [item for item in findings if item.chosen.decision.safe]
     waiting = [item for item in findings if item.chosen.decision.verdict is not Verdict.REJECT]
     return approved or waiting or findings
