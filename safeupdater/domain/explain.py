@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _WIDTH = 80
 _INDENT = 17
+_HANGING = "  "
 
 
 def explain_plan(plan: Plan) -> str:
@@ -79,15 +80,59 @@ def _row(label: str, text: str) -> str:
 
 
 def _wrapped(text: str) -> list[str]:
-    indent = " " * _INDENT
-    return textwrap.wrap(
-        text, _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
-    )
+    """The text in lines of words, indented; a word that is too long for a line is cut."""
+    width = _WIDTH - _INDENT - len(_HANGING)
+    lines, line = list[str](), ""
+    for word in _plain(text).split():
+        for piece in _pieces(word, width):
+            longer = f"{line} {piece}" if line else piece
+            if line and _columns(longer) > width:
+                lines, line = [*lines, line], piece
+            else:
+                line = longer
+    margin = " " * _INDENT
+    return [margin + (_HANGING if number else "") + part for number, part in enumerate([*lines, line])]
+
+
+def _pieces(word: str, width: int) -> Iterator[str]:
+    piece = ""
+    for letter in word:
+        if _columns(piece + letter) > width:
+            yield piece
+            piece = ""
+        piece += letter
+    yield piece
 
 
 def _short(text: str, width: int) -> str:
-    """The text with its middle cut out where it is too long."""
-    if len(text) <= width:
+    """The text on one line, with its middle cut out where it is too long."""
+    text = _plain(text)
+    if _columns(text) <= width:
         return text
     half = (width - 1) // 2
-    return f"{text[:half]}…{text[-(width - 1 - half) :]}"
+    return f"{_fitting(text, half)}…{_fitting(text[::-1], width - 1 - half)[::-1]}"
+
+
+def _fitting(text: str, width: int) -> str:
+    return next(_pieces(text, width))
+
+
+def _plain(text: str) -> str:
+    """Text from a server, fit for a terminal: what would move the cursor, colour or hide is escaped."""
+    joined = " ".join(text.split())
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in joined
+    )
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(_letter_columns(letter) for letter in text)
+
+
+def _letter_columns(letter: str) -> int:
+    if unicodedata.combining(letter) or unicodedata.category(letter) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1

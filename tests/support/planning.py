@@ -117,6 +117,7 @@ class CountingTags:
     def __init__(self, inner: StaticTags, *, unresolvable: Mapping[str, RegistryError] | None = None) -> None:
         self._inner = inner
         self._unresolvable = unresolvable or {}
+        self.batches: list[list[str]] = []
         self.listed: list[str] = []
         self.resolved: list[str] = []
 
@@ -126,7 +127,8 @@ class CountingTags:
 
     def lookup_many(self, images: Iterable[Any]) -> Any:
         wanted = list(images)
-        self.listed += [image.name for image in wanted]
+        self.batches.append([image.name for image in wanted])
+        self.listed += dict.fromkeys(image.name for image in wanted)
         return self._inner.lookup_many(wanted)
 
     def resolve(self, image: ImageReference, platform: str | None = None) -> ResolvedImage:
