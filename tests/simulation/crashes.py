@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 
 import attrs
 
 from safeupdater.backends.memory import CRASHES, GOOD, Behaviour
 from tests.simulation.checker import Violation
 from tests.simulation.faults import Fault
-from tests.simulation.harness import Database, Harness, Process
+from tests.simulation.harness import Harness, Process
 
 WORLD_FAULTS = (
     Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER, Fault.RESTART,
@@ -96,7 +92,7 @@ def faults_at(name: str) -> tuple[Fault, ...]:
 def run_case(scenario: Scenario, store: str, schedule: dict[int, Fault], tally: Tally) -> Harness | None:
     """One run; a violation is noted with what replays it."""
     harness = Harness(
-        store=store, database=_database().renew() if store == "sqlite" else None, schedule=schedule,
+        store=store, schedule=schedule,
         behaviours=(scenario.behaviour,), running=scenario.running, resumable=scenario.resumable,
     )  # fmt: skip
     try:
@@ -125,15 +121,6 @@ def replay_case(text: str) -> Tally:
     tally = Tally()
     run_case(scenario, store, {int(point): Fault[fault] for point, _, fault in pairs}, tally)
     return tally
-
-
-@functools.cache
-def _database() -> Database:
-    """One for the process, in memory where the system has a file system there: nothing is cut off here."""
-    memory = Path("/dev/shm")
-    directory = tempfile.TemporaryDirectory(prefix="su-simulation-", dir=memory if memory.is_dir() else None)
-    atexit.register(directory.cleanup)
-    return Database(Path(directory.name))
 
 
 def singles(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import itertools
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,13 +165,31 @@ class Database:
         self._template = self._path.read_bytes()
         self.engine = make_engine(url)
 
-    def renew(self) -> Database:
+    def renew(self) -> None:
         """Forgets everything that was stored."""
         self.engine.dispose()
         for suffix in ("-wal", "-shm"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
         self._path.write_bytes(self._template)
-        return self
+
+
+@functools.cache
+def _own_database() -> Database:
+    memory = Path("/dev/shm")
+    directory = tempfile.TemporaryDirectory(prefix="su-simulation-", dir=memory if memory.is_dir() else None)
+    atexit.register(directory.cleanup)
+    return Database(Path(directory.name))
+
+
+def shared_database() -> Database:
+    """The process's database, empty: one harness at a time has it.
+
+    It lies in memory where the system has a file system there: SQLite loses nothing that it must keep when
+    a process dies, only when the power fails, and that is not simulated on it.
+    """
+    database = _own_database()
+    database.renew()
+    return database
 
 
 @attrs.define(eq=False)
@@ -187,7 +208,7 @@ class Harness:
         self,
         *,
         store: str = "memory",
-        database: Database | None = None,
+        directory: Path | None = None,
         schedule: dict[int, Fault] | None = None,
         behaviours: tuple[Behaviour, ...] = (GOOD,),
         running: bool = True,
@@ -199,7 +220,7 @@ class Harness:
         self.world = MemoryWorld(self.clock, host="sim")
         self.kind = store
         self.files = CrashingFiles(self.injector)
-        self.database = database
+        self.database = None if store != "sqlite" else Database(directory) if directory else shared_database()
         self.policy = SimulatedPolicy(settings)
         self.dead: set[str] = set()
         self.backend = WatchedBackend(self.world, can_resume_switch=resumable)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import importlib
 import json
 import os
 import pickle
@@ -274,9 +275,12 @@ def _boot(
 def serve() -> None:
     """Forks a process for every job that it reads, having imported everything; answers how it ended."""
     with contextlib.suppress(ImportError):  # without the extra there are no SQL stores to kill
-        import safeupdater.stores.sql
-        import sqlalchemy.dialects.postgresql.psycopg
-        import sqlalchemy.dialects.sqlite.pysqlite  # noqa: F401
+        for name in (
+            "safeupdater.stores.sql",
+            "sqlalchemy.dialects.sqlite",
+            "sqlalchemy.dialects.postgresql",
+        ):
+            importlib.import_module(name)
     gc.freeze()
     for line in sys.stdin:
         asked = json.loads(line)
@@ -419,7 +423,9 @@ class Killing:
         """Everything has ended, and what is left is one of old or new, whole, with nothing beside it."""
         scene = Scene.load(job.seat)
         with contextlib.closing(open_at(job.url, scene.clock, Injector())) as store:
-            checker = Checker(scene.world, store, lambda: 0, secrets=(SECRET,), originals=scene.originals)
+            checker = Checker(
+                scene.world, store, lambda: 0, secrets=(SECRET,), originals=scene.originals, crashes=1
+            )
             try:
                 checker.holds("I11", not store.unfinished(), f"unfinished: {len(store.unfinished())}")
                 mine = {planned.target_id for planned in scene.planned}
