@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from safeupdater.stores.jsonfile import JsonFileStore
 from safeupdater.stores.sql import SqlStore
 from safeupdater.testing.stores import START, planned
@@ -11,6 +13,7 @@ from testbed.appending import OPERATION
 from testbed.crowd import APPENDS, PROCESSES, check_crowd_on, dismiss, start_crowd
 
 
+@pytest.mark.timeout(1800)
 def test_many_processes_append_to_one_sqlite_file(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/state.db"
     with SqlStore(url) as store:

@@ -269,6 +269,7 @@ class Appender(threading.Thread):
         assert not self.is_alive()
 
 
+@pytest.mark.timeout(1800)  # sixteen thousand appends take ten minutes on a busy machine
 def test_many_processes_append_to_one_database(database: str) -> None:
     with SqlStore(database) as store:
         check_crowd_on(database, store)
