@@ -16,7 +16,7 @@ from safeupdater.backends.docker.target import image_text, tag_reference
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.change import Change
 from safeupdater.domain.operation import PreflightReport, StepOutcome, StepStatus
-from safeupdater.errors import InvalidReference
+from safeupdater.errors import BackendError, InvalidReference
 from safeupdater.protocols import OperationContext
 
 # Written by every running system and meant to be lost.
@@ -290,7 +290,12 @@ def _ports_move(subject: Subject) -> Iterator[str]:
 
 
 def _layer_is_lost(subject: Subject) -> Iterator[str]:
-    changed = subject.daemon.changed_files(str(subject.inspect["Id"]))
+    try:
+        changed = subject.daemon.changed_files(str(subject.inspect["Id"]))
+    except BackendError as error:
+        # A large layer can take longer than a call may; that is no reason to refuse.
+        yield f"which files {subject.name} wrote outside of volumes is unknown ({error.code}): they get lost"
+        return
     paths = [str(entry.get("Path")) for entry in changed if entry.get("Kind") in _MODIFIED_OR_ADDED]
     parents = {path.rpartition("/")[0] for path in paths}
     mounted = [str(mount["Destination"]) for mount in subject.inspect.get("Mounts") or ()]

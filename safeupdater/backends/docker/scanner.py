@@ -345,7 +345,10 @@ class DockerScanner:
                     "create it again from a tag"
                 )
                 continue
-            assets.append(self._asset(container, container.image.reference, now))
+            try:
+                assets.append(self._asset(container, container.image.reference, now))
+            except InvalidReference as error:
+                problems.append(f"{container.name[:80]} cannot be an asset: {error.message}")
         return tuple(assets), problems
 
     def _asset(self, container: ContainerMetadata, reference: ImageReference, now: datetime) -> Asset:
