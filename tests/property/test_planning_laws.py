@@ -31,7 +31,7 @@ _policies = st.fixed_dictionaries(
 @st.composite
 def _worlds(draw: st.DrawFn) -> tuple[list[Asset], dict[str, list[str]]]:
     """A few containers and workloads, and what their repositories list."""
-    names = draw(st.lists(st.sampled_from(["app", "db", "proxy"]), min_size=1, max_size=3, unique=True))
+    names = draw(st.lists(st.sampled_from(["app", "db", "proxy"]), min_size=2, max_size=3, unique=True))
     listings = {f"example/{name}": draw(_listings) for name in names}
     assets = []
     for number, name in enumerate(names):
@@ -39,7 +39,7 @@ def _worlds(draw: st.DrawFn) -> tuple[list[Asset], dict[str, list[str]]]:
         listings[f"example/{name}"] = sorted({*listings[f"example/{name}"], running})
         image = f"example/{name}:{running}"
         assets.append(asset(image, f"docker://prod/{name}{number}"))
-        assets.append(container(name, image, workload=draw(st.sampled_from(["shop", "blog"]))))
+        assets.append(container(name, image, workload="shop"))
     return assets, listings
 
 
