@@ -18,10 +18,12 @@ from safeupdater.testing.strategies import plans
 from tests.support.planning import CountingTags, asset, container, digest_of, plan, registry
 
 _numbers = st.integers(0, 3)
-_tags = st.builds(
-    "{}.{}.{}{}".format, _numbers, _numbers, _numbers, st.sampled_from(["", "", "-alpine", "-rc.1"])
+_suffixes = st.sampled_from(["", "", "", "-alpine", "-rc.1"])
+_tags = st.builds("{}.{}.{}{}".format, st.integers(1, 3), _numbers, _numbers, _suffixes)
+_listings = st.lists(
+    _tags | st.sampled_from(["latest", "edge", "sha-1a2b3c4"]), unique=True, min_size=3, max_size=12
 )
-_listings = st.lists(_tags | st.sampled_from(["latest", "edge", "sha-1a2b3c4"]), unique=True, max_size=12)
+_running = st.sampled_from(["1.0.0", "1.0.0", "1.0.1", "1.1.0", "1.0.0-alpine", "latest"])
 _actions = st.sampled_from(["auto", "review", "manual", "skip"])
 _policies = st.fixed_dictionaries(
     {}, optional={"semver_gates": st.dictionaries(st.sampled_from(["patch", "minor", "major"]), _actions)}
@@ -35,7 +37,7 @@ def _worlds(draw: st.DrawFn) -> tuple[list[Asset], dict[str, list[str]]]:
     listings = {f"example/{name}": draw(_listings) for name in names}
     assets = []
     for number, name in enumerate(names):
-        running = draw(_tags | st.just("latest"))
+        running = draw(_running)
         listings[f"example/{name}"] = sorted({*listings[f"example/{name}"], running})
         image = f"example/{name}:{running}"
         assets.append(asset(image, f"docker://prod/{name}{number}"))
