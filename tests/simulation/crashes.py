@@ -89,7 +89,7 @@ def faults_at(name: str) -> tuple[Fault, ...]:
     return FILE_FAULTS if name.startswith("file.") else STORE_FAULTS
 
 
-def run_case(scenario: Scenario, store: str, schedule: dict[int, Fault], tally: Tally) -> Harness | None:
+def run_case(scenario: Scenario, store: str, schedule: dict[int, Fault], tally: Tally) -> Harness:
     """One run; a violation is noted with what replays it."""
     harness = Harness(
         store=store, schedule=schedule,
@@ -124,27 +124,35 @@ def replay_case(text: str) -> Tally:
 
 
 def singles(
-    scenario: Scenario, store: str, tally: Tally, *, every: int = 1
+    scenario: Scenario, store: str, tally: Tally, *, every: int = 1, first: int = 1
 ) -> Iterator[tuple[int, Fault, list[str]]]:
     """Every single fault at every point of a fault-free run; yields the points that each run crossed."""
     clean = run_case(scenario, store, {}, tally)
-    assert clean is not None
     names = list(clean.injector.names)
     tally.points += len(names)
-    for point in range(1, len(names) + 1, every):
+    for point in range(first, len(names) + 1, every):
         for fault in faults_at(names[point - 1]):
             harness = run_case(scenario, store, {point: fault}, tally)
-            if harness is not None:
-                yield point, fault, list(harness.injector.names)
+            yield point, fault, list(harness.injector.names)
 
 
 def enumerate_faults(
-    scenarios: Iterable[Scenario], store: str, *, depth: int = 1, every: int = 1, second_every: int = 1
+    scenarios: Iterable[Scenario],
+    store: str,
+    *,
+    depth: int = 1,
+    every: int = 1,
+    first: int = 1,
+    second_every: int = 1,
 ) -> Tally:
-    """All single faults and, with ``depth=2``, a second crash at every point after each of them."""
+    """All single faults and, with ``depth=2``, a second crash at every point after each of them.
+
+    ``every`` and ``first`` take only every n-th point for the first fault, beginning there;
+    ``second_every`` does so with the second.
+    """
     tally = Tally()
     for scenario in scenarios:
-        for point, fault, names in singles(scenario, store, tally, every=every):
+        for point, fault, names in singles(scenario, store, tally, every=every, first=first):
             if depth < 2:
                 continue
             for second in range(point + 1, len(names) + 1, second_every):
