@@ -13,6 +13,7 @@ from safeupdater.backends.docker.names import OPERATION_LABEL, candidate_name, p
 from safeupdater.backends.docker.scanner import owner_of
 from safeupdater.backends.docker.snapshot import is_running, section
 from safeupdater.backends.docker.target import image_text, tag_reference
+from safeupdater.backends.docker.work import refused
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.change import Change
 from safeupdater.domain.operation import PreflightReport, StepOutcome, StepStatus
@@ -73,11 +74,6 @@ def preflight(subject: Subject) -> PreflightReport:
     )
 
 
-def refused(code: str, message: str) -> StepOutcome:
-    """It will not work, and why."""
-    return StepOutcome(StepStatus.REFUSED, code, message)
-
-
 # --- refusals ---------------------------------------------------------------------------------------------
 
 
@@ -117,7 +113,7 @@ def _carries_our_connection(subject: Subject) -> bool:
         return False
     host = rest.partition("/")[0].rpartition(":")[0].strip("[]")
     networks = section(subject.inspect, "NetworkSettings").get("Networks") or {}
-    known_as = {subject.name, str(self_name) if (self_name := subject.config.get("Hostname")) else ""}
+    known_as = {subject.name, str(subject.config.get("Hostname") or "")}
     for settings in networks.values():
         known_as |= {*((settings or {}).get("Aliases") or ()), str((settings or {}).get("IPAddress") or "")}
     return host in known_as - {""}
@@ -143,24 +139,25 @@ def _is_unsettled(subject: Subject) -> StepOutcome | None:
 
 
 def _is_changed(subject: Subject) -> StepOutcome | None:
-    """Whether the container still runs what the plan was made for."""
+    """Whether the container runs something else than what the plan was made for."""
     current = subject.change.current
-    try:
-        present = ImageReference.parse(str(subject.config.get("Image")))
-    except InvalidReference:
-        present = None
-    same_name = isinstance(current, ImageReference) and present is not None
-    if same_name and present is not None and present.with_digest(None) != current.with_digest(None):  # type: ignore[union-attr]
-        same_name = False
-    known = _digests(subject.image)
-    wanted = getattr(current, "digest", None)
-    if same_name and (wanted is None or not known or wanted in known):
+    if isinstance(current, ImageReference) and _runs(subject, current):
         return None
     return StepOutcome(
         StepStatus.SUPERSEDED,
         "changed_since_plan",
         f"{subject.name} runs {subject.config.get('Image')} now, the plan was made for {current}: plan again",
     )
+
+
+def _runs(subject: Subject, planned: ImageReference) -> bool:
+    try:
+        present = ImageReference.parse(str(subject.config.get("Image")))
+    except InvalidReference:
+        return False
+    known = _digests(subject.image)
+    is_same_bits = planned.digest is None or not known or planned.digest in known
+    return is_same_bits and present.with_digest(None) == planned.with_digest(None)
 
 
 def _image_is_gone(subject: Subject) -> StepOutcome | None:
