@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from safeupdater.backends.docker.backend import DockerBackend
-from safeupdater.backends.docker.scanner import (
-    ContainerFilter,
-    ContainerMetadata,
-    DockerScanner,
-    ImageInfo,
-    LabelChange,
-)
+from safeupdater.backends.docker.listing import ContainerFilter, ContainerMetadata, ImageInfo, LabelChange
+from safeupdater.backends.docker.scanner import DockerScanner
 
 __all__ = [
     "ContainerFilter",

@@ -13,12 +13,14 @@ import attrs
 from safeupdater.backends.docker import staging, switching
 from safeupdater.backends.docker.client import DockerApi, Json, connect
 from safeupdater.backends.docker.daemon import Daemon
+from safeupdater.backends.docker.listing import ContainerFilter
 from safeupdater.backends.docker.names import KEEP_REPOSITORY, OPERATION_LABEL, keep_reference
 from safeupdater.backends.docker.observing import ContainerTarget, network_owner, observe_new, observe_old
 from safeupdater.backends.docker.ourselves import own_container_id
-from safeupdater.backends.docker.preflight import Subject, find_dependants, preflight
-from safeupdater.backends.docker.scanner import ContainerFilter, DockerScanner
+from safeupdater.backends.docker.preflight import preflight
+from safeupdater.backends.docker.scanner import DockerScanner
 from safeupdater.backends.docker.snapshot import FORMAT, Captured, Member, captured, section
+from safeupdater.backends.docker.subject import Subject, find_dependants
 from safeupdater.backends.docker.target import tag_reference, wanted_image
 from safeupdater.backends.docker.work import Work, refused, retry
 from safeupdater.domain.asset import AssetId
