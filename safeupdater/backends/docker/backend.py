@@ -14,12 +14,12 @@ from safeupdater.backends.docker import staging, switching
 from safeupdater.backends.docker.client import DockerApi, Json, connect
 from safeupdater.backends.docker.daemon import Daemon
 from safeupdater.backends.docker.listing import ContainerFilter
-from safeupdater.backends.docker.names import KEEP_REPOSITORY, OPERATION_LABEL, keep_reference
 from safeupdater.backends.docker.observing import ContainerTarget, network_owner, observe_new, observe_old
 from safeupdater.backends.docker.ourselves import own_container_id
 from safeupdater.backends.docker.preflight import preflight
+from safeupdater.backends.docker.retention import release
 from safeupdater.backends.docker.scanner import DockerScanner
-from safeupdater.backends.docker.snapshot import FORMAT, Captured, Member, captured, section
+from safeupdater.backends.docker.snapshot import FORMAT, Captured, Member, section
 from safeupdater.backends.docker.subject import Subject, find_dependants
 from safeupdater.backends.docker.target import tag_reference, wanted_image
 from safeupdater.backends.docker.work import Work, refused, retry
@@ -251,13 +251,8 @@ class DockerBackend:
         Raises:
             BackendError: the daemon did not answer.
         """
-        daemon = Daemon(self.api)
-        needed = {str(captured(snapshot).main.image["Id"]) for snapshot in kept if snapshot.format == FORMAT}
-        removed: list[str] = []
-        for snapshot in expired:
-            if snapshot.format == FORMAT and self.owns(snapshot.target_id):
-                removed += _release(daemon, snapshot, needed)
-        return tuple(removed)
+        ours = [snapshot for snapshot in expired if self.owns(snapshot.target_id)]
+        return release(Daemon(self.api), ours, kept)
 
     # --- parts -------------------------------------------------------------------------------------------
 
@@ -307,28 +302,3 @@ def _host_of(url: str) -> str:
     """The host whose published ports are meant: the daemon's, which is ours for a socket."""
     parts = urllib.parse.urlsplit(url)
     return parts.hostname or "127.0.0.1" if parts.scheme in ("http", "https", "tcp", "ssh") else "127.0.0.1"
-
-
-def _release(daemon: Daemon, snapshot: Snapshot, needed: set[str]) -> list[str]:
-    """Takes our names from an expired snapshot's image, and the image away if nobody else wants it."""
-    member = captured(snapshot).main
-    image_id = str(member.image["Id"])
-    removed = []
-    kept_by = keep_reference(snapshot.operation_id)
-    if daemon.inspect_image(kept_by) is not None and daemon.remove_image(kept_by):
-        removed.append(f"the keep-tag {kept_by}")
-    text = str(member.config.get("Image"))
-    if image_id in needed:
-        return removed
-    if OPERATION_LABEL in section(member.config, "Labels") and "@" not in text:
-        # The container was made by us, so its image's tag was put there by us.
-        tagged = daemon.inspect_image(tag_reference(text))
-        if tagged is not None and tagged["Id"] == image_id:
-            daemon.remove_image(tag_reference(text))
-    left = daemon.inspect_image(image_id)
-    tags = [tag for tag in (left or {}).get("RepoTags") or () if not tag.startswith(f"{KEEP_REPOSITORY}:")]
-    if left is not None and not tags:
-        daemon.remove_image(image_id)
-    if daemon.inspect_image(image_id) is None:
-        removed.append(f"the image {text} ({image_id[:19]})")
-    return removed
