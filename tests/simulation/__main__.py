@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import contextlib
+import math
 import os
 import re
 import subprocess
@@ -24,7 +25,7 @@ from pathlib import Path
 
 import attrs
 
-from tests.simulation import coverage, crashes, histories, kills
+from tests.simulation import coverage, crashes, health_profiles, histories, kills
 
 ROOT = Path(__file__).resolve().parents[2]
 STORES = ("memory", "json", "sqlite")
@@ -64,7 +65,7 @@ class Size:
     is_full: bool = False
 
 
-QUICK = Size(histories=500, kills=10, windows=1000, second_every=0, first_every=6)
+QUICK = Size(histories=500, kills=10, windows=1200, second_every=0, first_every=6)
 DEFAULT = Size(histories=10_000, kills=200, windows=20_000, second_every=12, first_every=4)
 FULL = Size(histories=1_000_000, kills=200, windows=20_000, second_every=1, is_full=True)
 
@@ -160,20 +161,30 @@ def _kills_on_postgres(count: int, seed: int) -> Row:
 
 def health_tasks(size: Size, seed: int) -> Iterator[Task]:
     """What the health rules do to simulated versions."""
-    from tests.simulation.health_profiles import PROFILES, SIZES
-
-    for index in range(len(PROFILES)):
-        for due in SIZES:
-            yield partial(_health, index, due, size.windows, seed)
+    for profile in health_profiles.PROFILES:
+        yield partial(_health, profile.name, size.windows, seed)
 
 
-def _health(index: int, due: int, windows: int, seed: int) -> Row:
-    from tests.simulation.health_profiles import PROFILES, simulate
-
-    row = simulate(PROFILES[index], due, windows, seed)
-    replay = f"health:{PROFILES[index].name}:{due}:{windows}:{seed}"
-    found = [f"{PROFILES[index].name}, {due} due: {row.broken} (--replay '{replay}')"] if row.broken else []
+def _health(name: str, windows: int, seed: int) -> Row:
+    """The windows of one profile, of all sizes, against what is promised for them together."""
+    profile = next(item for item in health_profiles.PROFILES if item.name == name)
+    sizes = health_profiles.SIZES
+    rows = [health_profiles.simulate(profile, due, windows // len(sizes), seed) for due in sizes]
+    shares = {
+        "rolled back": (sum(row.rolled_back for row in rows) / len(rows), profile.max_rolled_back),
+        "committed": (sum(row.committed for row in rows) / len(rows), profile.max_committed),
+    }
+    found = [
+        f"{name}: {what} {share:.2%} > {limit:.2%} (--replay 'health:{name}:{windows}:{seed}')"
+        for what, (share, limit) in shares.items()
+        if limit is not None and share > limit + _chance(limit, windows)
+    ]
     return Row(what="health windows", runs=windows, violations=found)
+
+
+def _chance(limit: float, windows: int) -> float:
+    """What a small sample may exceed a limit by, by chance: nothing from the promised size on."""
+    return 0.0 if windows >= DEFAULT.windows else 3 * math.sqrt(limit / windows)
 
 
 def store_tasks(size: Size, seed: int) -> Iterator[Task]:
@@ -181,15 +192,16 @@ def store_tasks(size: Size, seed: int) -> Iterator[Task]:
     yield partial(
         _tests, "damaged JSON journals", "tests/unit/test_stores_jsonfile.py",
         "every_flipped_byte or every_truncation or cut_at_a_record or wrong_checksum or missing_line",
+        size is not QUICK,
     )  # fmt: skip
-    yield partial(_tests, "crowds of processes on one store", "tests/contract/test_stores_crowd.py", "")
+    crowds = "tests/contract/test_stores_crowd.py"
+    yield partial(_tests, "crowds of processes on one store", crowds, "", size is not QUICK)
 
 
-def _tests(what: str, path: str, chosen: str) -> Row:
+def _tests(what: str, path: str, chosen: str, is_full: bool) -> Row:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", path, "-k", chosen]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "SAFEUPDATER_FULL": "1"}
-    )
+    env = {**os.environ, "SAFEUPDATER_FULL": "1" if is_full else "0"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=env)
     passed = sum(int(count) for count in re.findall(r"(\d+) passed", done.stdout))
     failed = [f"{line} (python -m pytest)" for line in done.stdout.splitlines() if line.startswith("FAILED")]
     if done.returncode and not failed:
@@ -272,11 +284,8 @@ def replay(text: str) -> list[str]:
             tally = kills.run_kills(store if store in STORES else given, 1, int(seed), only=int(index))
             return tally.violations
         case "health":
-            from tests.simulation.health_profiles import PROFILES
-
-            name, due, windows, seed = rest.rsplit(":", 3)
-            index_of = [profile.name for profile in PROFILES].index(name)
-            return _health(index_of, int(due), int(windows), int(seed)).violations
+            name, windows, seed = rest.rsplit(":", 2)
+            return _health(name, int(windows), int(seed)).violations
     raise SystemExit(f"{text!r} names nothing to replay: crash:…, history:…, kills:… or health:…")
 
 
