@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import docker
 import pytest
 
 from safeupdater.backends.docker import DockerBackend
+from safeupdater.backends.docker.names import base_name
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.health import Condition
 from safeupdater.domain.operation import Phase, StepStatus
@@ -66,7 +68,7 @@ class Host:
         """Every container of this test."""
         listed = self.client.containers(all=True)
         own = [container["Names"][0].lstrip("/") for container in listed]
-        return {name for name in own if name.rstrip(".suoldnew").endswith(str(self.number))}
+        return {name for name in own if re.fullmatch(rf"[a-z]+{self.number}", base_name(name) or name)}
 
 
 @pytest.fixture
