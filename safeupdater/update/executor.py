@@ -177,7 +177,6 @@ class UpdateExecutor:
         delay_s = due_s - self._clock.monotonic()
         if delay_s > 0 and not self._stopping:
             self._clock.wait(delay_s, self._is_stopping)
-            return
         heapq.heappop(queue.flying)
         match self.advance(operation_id):
             case Done(result):
@@ -469,9 +468,10 @@ class UpdateExecutor:
         flight.happened(event)
 
     def _look(self, flight: Flight, command: Probe) -> None:
+        asked_in = flight.state
         self._before(flight)
         self._take_in_requests(flight)
-        if next_command(flight.state) == command:
+        if flight.state is asked_in:
             look = acting.look(flight.backend, flight.context, flight.checks, self._clock, old=command.old)
             flight.saw(look)
 
@@ -480,13 +480,15 @@ class UpdateExecutor:
         now_s = self._clock.monotonic()
         if now_s - flight.polled_s >= _POLL_REQUESTS_S:
             flight.polled_s = now_s
-            foreign = self._store.load(flight.operation_id)[flight.version :]
-            flight.take_in_requests([entry.event for entry in foreign])
+            entries = self._store.load(flight.operation_id)
+            if len(entries) > flight.version:
+                flight.take_in_requests([entry.event for entry in entries[flight.version :]])
 
     def _rest(self, flight: Flight, delay_s: float) -> None:
-        flight.save(self._store, self._clock, self._notifier)
-        if not isinstance(next_command(flight.state), Wait):
-            return
+        if flight.unsaved:
+            flight.save(self._store, self._clock, self._notifier)
+            if not isinstance(next_command(flight.state), Wait):
+                return
         self._keep_lease(flight, delay_s)
         flight.wake_s = self._clock.monotonic() + delay_s
         raise _Resting(WakeAfter(delay_s))

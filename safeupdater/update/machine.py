@@ -68,14 +68,16 @@ from safeupdater.update.states import (
 
 # --- what is wanted -----------------------------------------------------------------------------------------
 
+_LOOK_AT_NEW, _LOOK_AT_OLD = Probe(), Probe(old=True)
+
 
 def next_command(state: State) -> Command | None:
     """What the state asks for; None where there is nothing to do (ended, or a person must decide)."""
     match state:
         case Settling() | Watching():
-            return _look(state, Probe())
+            return _look(state, _LOOK_AT_NEW)
         case Verifying():
-            return _look(state, Probe(old=True))
+            return _look(state, _LOOK_AT_OLD)
         case Deciding():
             return Record(state.event)
         case Held() | RollbackFailed() | Succeeded() | Aborted() | RolledBack() | Superseded() | TargetGone():

@@ -201,19 +201,12 @@ class _Act:
 
     def old(self) -> Container | None:
         """The old container: by identity, else the one that we recreated from the snapshot."""
-        wanted = str(self._snapshot.data["id"])
-        for container in self.world.containers.values():
-            recreated = container.labels.get(OPERATION_LABEL) == f"{self.operation.operation_id}/restored"
-            if container.id == wanted or recreated:
-                return container
-        return None
+        kept = self.world.identified(str(self._snapshot.data["id"]))
+        return kept or self.world.labelled(OPERATION_LABEL, f"{self.operation.operation_id}/restored")
 
     def new(self) -> Container | None:
         """The new container: by our label."""
-        for container in self.world.containers.values():
-            if container.labels.get(OPERATION_LABEL) == self.operation.operation_id:
-                return container
-        return None
+        return self.world.labelled(OPERATION_LABEL, self.operation.operation_id)
 
     @property
     def _snapshot(self) -> Snapshot:
@@ -250,8 +243,8 @@ class _Act:
         digest = self._image.digest
         if digest is None:
             return StepOutcome(StepStatus.REFUSED, "unpinned", "the plan names no digest to pull")
-        served = {served for tags in self.world.tags.values() for served in tags.values()}
-        if digest not in self.world.images and digest not in served:
+        served = self.world.tags.get(self._image.name, {})
+        if digest not in self.world.images and digest not in served.values():
             return StepOutcome(
                 StepStatus.REFUSED, "image_gone", f"the registry has no {digest[:19]} any more"
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
@@ -45,7 +46,10 @@ def digest_of(text: str) -> str:
 
 @attrs.define(kw_only=True)
 class Container:
-    """One container of the world. ``id`` is its identity; ``name`` may change; ``config`` is the user's."""
+    """One container of the world. ``id`` is its identity; ``name`` may change; ``config`` is the user's.
+
+    Like those of a real runtime, its labels stay as they were when it was made.
+    """
 
     id: str
     name: str
@@ -56,7 +60,7 @@ class Container:
     exit_code: int | None = None
     started_s: float = 0.0
     looks: int = 0
-    labels: dict[str, str] = attrs.Factory(dict)
+    labels: Mapping[str, str] = attrs.Factory(dict)
 
 
 Result = TypeVar("Result")
@@ -83,6 +87,8 @@ class MemoryWorld:
         self.behaviours: dict[str, Behaviour] = {}
         self.down = False
         self._made = 0
+        self._by_id: dict[str, Container] = {}
+        self._by_label: defaultdict[tuple[str, str], list[Container]] = defaultdict(list)
 
     # --- the registry ---------------------------------------------------------------------------------------
 
@@ -149,7 +155,9 @@ class MemoryWorld:
             id=f"c{self._made}", name=name, image=image, config=dict(config), restart=restart,
             labels=dict(labels or {}),
         )  # fmt: skip
-        self.containers[name] = container
+        self.containers[name] = self._by_id[container.id] = container
+        for label in container.labels.items():
+            self._by_label[label].append(container)
         return container
 
     def start(self, name: str) -> None:
@@ -178,7 +186,12 @@ class MemoryWorld:
 
     def remove(self, name: str) -> None:
         """Removes a container."""
-        self.containers.pop(name, None)
+        container = self.containers.pop(name, None)
+        if container is None:
+            return
+        del self._by_id[container.id]
+        for label in container.labels.items():
+            self._by_label[label].remove(container)
 
     def prune(self) -> None:
         """Removes every image that no container uses and nothing keeps, as people do on full disks."""
@@ -194,6 +207,14 @@ class MemoryWorld:
                 self.start(container.name)
 
     # --- what is there --------------------------------------------------------------------------------------
+
+    def identified(self, container_id: str) -> Container | None:
+        """The container with that identity, whatever its name is now."""
+        return self._by_id.get(container_id)
+
+    def labelled(self, key: str, value: str) -> Container | None:
+        """The first container that was made with a label."""
+        return next(iter(self._by_label.get((key, value), ())), None)
 
     def behaviour_of(self, container: Container) -> Behaviour:
         """How its release behaves."""
