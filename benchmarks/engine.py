@@ -1,9 +1,9 @@
 """The update engine and its stores: updates per second, the cost of one change, the time to load.
 
-Run: ``python -m benchmarks.engine [--updates 1500] [--assets 10000] [--rounds 5]``. The engine is timed in CPU
-time of this process; those of stores are of the clock on the wall, since what they wait for is the disk, and
-are compared with plain fsynced appends that are made alternately in the same directory. Exit status 1 where
-a budget is missed.
+Run: ``python -m benchmarks.engine [--updates 1500] [--assets 10000] [--rounds 5]``. The engine is timed in
+CPU time of this process; stores on the clock on the wall, since what they wait for is the disk: they are
+compared with plain fsynced appends, made in turns with them in the same directory. Exit status 1 where a
+budget is missed.
 """
 
 from __future__ import annotations

@@ -274,7 +274,7 @@ def replay(text: str) -> list[str]:
     kind, _, rest = text.partition(":")
     match kind:
         case "crash":
-            return crashes.replay_case(text).violations
+            return crashes.replay_case(rest).violations
         case "history":
             store, number = rest.split(":")
             return _histories(store, int(number), 1).violations

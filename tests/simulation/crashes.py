@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import attrs
 
@@ -114,8 +114,8 @@ def replay_text(scenario: Scenario, store: str, schedule: Mapping[int, Fault]) -
 
 
 def replay_case(text: str) -> Tally:
-    """Runs again what a violation names."""
-    _, store, name, faults = text.split(":")
+    """Runs again what a violation names after ``crash:``."""
+    store, name, faults = text.split(":")
     scenario = next(item for item in SCENARIOS if item.name == name)
     pairs = (fault.partition("=") for fault in faults.split(",") if fault)
     tally = Tally()
@@ -124,7 +124,13 @@ def replay_case(text: str) -> Tally:
 
 
 def singles(
-    scenario: Scenario, store: str, tally: Tally, *, every: int = 1, first: int = 1
+    scenario: Scenario,
+    store: str,
+    tally: Tally,
+    *,
+    every: int = 1,
+    first: int = 1,
+    faults: Collection[Fault] = tuple(Fault),
 ) -> Iterator[tuple[int, Fault, list[str]]]:
     """Every single fault at every point of a fault-free run; yields the points that each run crossed."""
     clean = run_case(scenario, store, {}, tally)
@@ -132,6 +138,8 @@ def singles(
     tally.points += len(names)
     for point in range(first, len(names) + 1, every):
         for fault in faults_at(names[point - 1]):
+            if fault not in faults:
+                continue
             harness = run_case(scenario, store, {point: fault}, tally)
             yield point, fault, list(harness.injector.names)
 
@@ -144,15 +152,16 @@ def enumerate_faults(
     every: int = 1,
     first: int = 1,
     second_every: int = 1,
+    faults: Collection[Fault] = tuple(Fault),
 ) -> Tally:
     """All single faults and, with ``depth=2``, a second crash at every point after each of them.
 
     ``every`` and ``first`` take only every n-th point for the first fault, beginning there;
-    ``second_every`` does so with the second.
+    ``second_every`` does so with the second. ``faults`` are those that are tried first.
     """
     tally = Tally()
     for scenario in scenarios:
-        for point, fault, names in singles(scenario, store, tally, every=every, first=first):
+        for point, fault, names in singles(scenario, store, tally, every=every, first=first, faults=faults):
             if depth < 2:
                 continue
             for second in range(point + 1, len(names) + 1, second_every):

@@ -1,0 +1,87 @@
+"""Faults at every point of an update: a smaller run of what ``python -m tests.simulation`` does in full.
+
+A violation names what replays it: ``python -m tests.simulation --replay …``.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.simulation.__main__ import main
+from tests.simulation.crashes import SCENARIOS, enumerate_faults, replay_case
+from tests.simulation.faults import Fault
+from tests.simulation.files import CrashingLog
+from tests.simulation.histories import run_histories
+
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+UNDER_WAY = {"Pending", "Capturing", "Staging", "Switching", "Settling", "Watching", "Committing"}
+GOING_BACK = {"Restoring", "Verifying", "Discarding"}
+
+
+@pytest.mark.parametrize("store", ["memory", "json"])
+def test_no_single_fault_at_any_point_violates_an_invariant(store: str) -> None:
+    tally = enumerate_faults(SCENARIOS, store)
+
+    assert tally.violations == []
+    assert {f"I{number}" for number in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14)} <= set(tally.checked)
+    for fault in (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.STORE_DOWN, Fault.STORE_UNKNOWN):
+        assert {state for state, hit in tally.coverage if hit is fault} >= UNDER_WAY | GOING_BACK
+
+
+def test_a_torn_record_in_any_state_is_recovered_from() -> None:
+    scenarios = [BY_NAME["commit"], BY_NAME["rollback"]]
+    tally = enumerate_faults(scenarios, "json", faults=(Fault.TORN,))
+
+    assert tally.violations == []
+    assert {state for state, _ in tally.coverage} >= UNDER_WAY | GOING_BACK
+
+
+def test_a_commit_with_an_unknown_outcome_on_sql_is_never_made_twice_or_lost() -> None:
+    scenarios = [BY_NAME["commit"], BY_NAME["rollback"]]
+    tally = enumerate_faults(scenarios, "sqlite", faults=(Fault.STORE_UNKNOWN,))
+
+    assert tally.violations == []
+    assert {state for state, _ in tally.coverage} >= UNDER_WAY | GOING_BACK
+
+
+def test_single_faults_on_sqlite_violate_nothing() -> None:
+    tally = enumerate_faults(SCENARIOS, "sqlite", every=9)
+
+    assert tally.violations == []
+
+
+@pytest.mark.parametrize("name", ["commit", "rollback", "abort switching"])
+def test_a_second_fault_within_the_recovery_violates_nothing(name: str) -> None:
+    tally = enumerate_faults([BY_NAME[name]], "memory", depth=2, every=5, second_every=2)
+
+    assert tally.violations == []
+
+
+def test_a_store_that_does_not_sync_is_found_out_and_the_finding_can_be_replayed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A crash is a power cut: what was not made durable is gone. Else these runs would prove nothing."""
+    monkeypatch.setattr(CrashingLog, "sync", lambda log: None)
+    tally = enumerate_faults([BY_NAME["commit"]], "json", every=7, faults=(Fault.CRASH_AFTER,))
+
+    assert tally.violations
+    found = re.search(r"--replay '(.+)'", tally.violations[0])
+    assert found is not None
+    assert replay_case(found[1].removeprefix("crash:")).violations == tally.violations[:1]
+
+
+@pytest.mark.parametrize(("store", "count"), [("memory", 250), ("sqlite", 4)])
+def test_random_histories_violate_nothing(store: str, count: int) -> None:
+    report = run_histories(count, seed=20_000, store=store)
+
+    assert report.violations == []
+    assert report.histories == count
+
+
+def test_the_command_replays_what_a_violation_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--replay", "crash:json:commit:20=TORN,30=CRASH_AFTER"]) == 0
+    assert capsys.readouterr().out == "it holds\n"
+    with pytest.raises(SystemExit, match="names nothing to replay"):
+        main(["--replay", "nonsense"])
