@@ -85,7 +85,7 @@ class MemoryBackend:
             digests=frozenset((container.image.digest,)) if container.image.digest else frozenset(),
             running=container.running,
             status=AssetStatus.HEALTHY if container.running else AssetStatus.UNKNOWN,
-            metadata={"container_id": container.id, "config": dict(container.config)},
+            metadata={"container_id": container.id},  # not the configuration: it may hold secrets
             labels=dict(container.labels),
         )
 
