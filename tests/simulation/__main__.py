@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -79,25 +80,32 @@ def crash_tasks(size: Size, seed: int) -> Iterator[Task]:
     """Every fault at every point; then a crash at every point after it."""
     for store in STORES:
         for scenario in crashes.SCENARIOS:
-            yield partial(_crashes, f"one fault at every point, {store}", scenario.name, store, {})
+            for share in range(scenario.sparse):
+                chosen = {"every": scenario.sparse, "first": 1 + share, "mishaps": store == "memory"}
+                if share == 0 or size is not QUICK:
+                    yield partial(
+                        _crashes, f"one fault at every point, {store}", scenario.name, store, chosen
+                    )
     for store in STORES:
-        is_whole = store == "memory" or size.is_full
-        second_every = 1 if is_whole else size.second_every
-        if not second_every:
-            continue
-        every = size.first_every if size is QUICK or not is_whole else 1
-        what = f"then a crash at every point, {store}"
-        if every > 1 or second_every > 1:
-            what += f" (1 in {every * second_every})"
-        for scenario in crashes.SCENARIOS:
-            for share in range(4):
-                chosen = {
-                    "depth": 2, "every": 4 * every, "first": 1 + share * every, "second_every": second_every
-                }  # fmt: skip
-                yield partial(_crashes, what, scenario.name, store, chosen)
+        second_every = 1 if store == "memory" or size.is_full else size.second_every
+        for scenario in crashes.SCENARIOS if second_every else ():
+            yield from _double_faults(size, scenario, store, second_every)
 
 
-def _crashes(what: str, name: str, store: str, chosen: dict[str, int]) -> Row:
+def _double_faults(size: Size, scenario: crashes.Scenario, store: str, second_every: int) -> Iterator[Task]:
+    sparse = 1 if size.is_full else scenario.sparse
+    every = sparse * (1 if size.is_full or (store == "memory" and size is not QUICK) else size.first_every)
+    what = f"then a crash at every point, {store}"
+    if not size.is_full:
+        what += ", sampled" if every * second_every > sparse else ", long scenarios sampled"
+    for share in range(4):
+        chosen = {
+            "depth": 2, "every": 4 * every, "first": 1 + share * every, "second_every": second_every * sparse,
+        }  # fmt: skip
+        yield partial(_crashes, what, scenario.name, store, chosen)
+
+
+def _crashes(what: str, name: str, store: str, chosen: dict[str, Any]) -> Row:
     scenario = next(item for item in crashes.SCENARIOS if item.name == name)
     tally = crashes.enumerate_faults([scenario], store, **chosen)
     return Row(

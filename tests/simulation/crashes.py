@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import attrs
 
 from safeupdater.backends.memory import CRASHES, GOOD, Behaviour
+from safeupdater.domain.operation import OnInconclusive, OperationSettings, Resolution, RollbackPolicy
+from safeupdater.errors import BackendError, RollbackError
 from tests.simulation.checker import Violation
 from tests.simulation.faults import Fault
-from tests.simulation.harness import Harness, Process
+from tests.simulation.harness import SETTINGS, Harness, Process
+
+HOLDING = attrs.evolve(SETTINGS, rollback=RollbackPolicy(on_inconclusive=OnInconclusive.HOLD))
 
 WORLD_FAULTS = (
     Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER, Fault.RESTART,
@@ -18,6 +23,10 @@ WORLD_FAULTS = (
 )  # fmt: skip
 STORE_FAULTS = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.STORE_DOWN, Fault.STORE_UNKNOWN)
 FILE_FAULTS = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
+MISHAPS = (
+    Fault.RESTART, Fault.CLOCK_JUMP, Fault.GONE, Fault.EDITED, Fault.PRUNE, Fault.OLD_BROKEN, Fault.DRAIN,
+)  # fmt: skip
+"""What people and machines do, at any moment, whatever the engine is at."""
 
 
 def _apply(process: Process, harness: Harness) -> None:
@@ -42,25 +51,88 @@ def _abort_when(state: str) -> Callable[[Process, Harness], None]:
     return begin
 
 
+Spoiling = Callable[[Process, Harness], contextlib.AbstractContextManager[None]]
+
+
+def _parked_beside(spoiling: Spoiling) -> Callable[[Process, Harness], None]:
+    """The first update needs a person, and another one runs meanwhile; then the person mends what was
+    broken, restarts everything, and has the old version restored."""
+
+    def begin(process: Process, harness: Harness) -> None:
+        first, *others = harness.planned
+        with spoiling(process, harness):
+            process.executor.run([first])
+        process.executor.run(others)
+        harness.world.behaviours[first.changes[0].current.digest or ""] = GOOD
+        harness.world.restart_daemon()
+        with contextlib.suppress(RollbackError):  # what went wrong before may have ended it otherwise
+            process.rollbacks.resolve(first.target_id, Resolution.RESTORE, by="somebody")
+
+    return begin
+
+
+@contextlib.contextmanager
+def _old_version_broken(process: Process, harness: Harness) -> Iterator[None]:
+    """The old version cannot be started any more: going back fails."""
+    harness.world.behaviours[harness.planned[0].changes[0].current.digest or ""] = Behaviour(startable=False)
+    yield
+
+
+@contextlib.contextmanager
+def _no_data_while_watching(process: Process, harness: Harness) -> Iterator[None]:
+    """The runtime does not answer during the window: no verdict can be reached."""
+    interfere = harness.world.interfere
+    states = [""]
+
+    def silent(name: str, effect: Callable[[], object]) -> object:
+        if name == "observe" and states[-1] == "watching":
+            raise BackendError("no answer", code="timeout", transient=True)
+        assert interfere is not None
+        return interfere(name, effect)
+
+    process.executor.on_progress(lambda progressed: states.append(progressed.state))
+    harness.world.interfere = silent
+    try:
+        yield
+    finally:
+        harness.world.interfere = interfere
+        process.executor.on_progress(None)
+
+
 @attrs.frozen(kw_only=True)
 class Scenario:
-    """One kind of operation to break."""
+    """One kind of operation to break.
+
+    ``parks``: the state in which the first update waits for a person. ``sparse``: small runs try only
+    every n-th point of a long one.
+    """
 
     name: str
-    behaviour: Behaviour = GOOD
+    behaviours: tuple[Behaviour, ...] = (GOOD,)
     begin: Callable[[Process, Harness], None] = _apply
     running: bool = True
     resumable: bool = False
+    settings: OperationSettings = SETTINGS
+    parks: str = ""
+    sparse: int = 1
 
 
 SCENARIOS = (
     Scenario(name="commit"),
     Scenario(name="commit, resumable", resumable=True),
-    Scenario(name="rollback", behaviour=CRASHES),
+    Scenario(name="rollback", behaviours=(CRASHES,)),
     Scenario(name="abort staging", begin=_abort_when("staging")),
     Scenario(name="abort switching", begin=_abort_when("switching")),
     Scenario(name="abort watching", begin=_abort_when("watching")),
-)
+    Scenario(
+        name="hold", behaviours=(GOOD, GOOD), settings=HOLDING,
+        begin=_parked_beside(_no_data_while_watching), parks="Held", sparse=4,
+    ),
+    Scenario(
+        name="failed rollback", behaviours=(CRASHES, GOOD), begin=_parked_beside(_old_version_broken),
+        parks="RollbackFailed", sparse=10,
+    ),
+)  # fmt: skip
 
 
 @attrs.define
@@ -89,19 +161,29 @@ def faults_at(name: str) -> tuple[Fault, ...]:
     return FILE_FAULTS if name.startswith("file.") else STORE_FAULTS
 
 
+def mishaps_at(name: str) -> tuple[Fault, ...]:
+    """What people and machines can do at a seam.
+
+    A lease is lost before calls to the store only: between looking at the lease and a call to a runtime
+    that cannot refuse stale writers there is a gap, which the failure model bounds (§3.5) and nothing closes.
+    """
+    return (*MISHAPS, Fault.LEASE_LOST) if name.startswith("store.") else MISHAPS
+
+
 def run_case(scenario: Scenario, store: str, schedule: dict[int, Fault], tally: Tally) -> Harness:
     """One run; a violation is noted with what replays it."""
     harness = Harness(
-        store=store, schedule=schedule,
-        behaviours=(scenario.behaviour,), running=scenario.running, resumable=scenario.resumable,
+        store=store, schedule=schedule, behaviours=scenario.behaviours, running=scenario.running,
+        resumable=scenario.resumable, settings=scenario.settings,
     )  # fmt: skip
     try:
         harness.run(lambda process: scenario.begin(process, harness))
-    except Violation as violation:
+    except (Violation, Exception) as violation:  # noqa: BLE001  whatever the engine lets out is a finding
+        what = str(violation) if isinstance(violation, Violation) else f"it raised {violation!r}"
         names = harness.injector.names
         where = [names[point - 1] for point in schedule if point <= len(names)]
         replay = replay_text(scenario, store, schedule)
-        tally.violations.append(f"{scenario.name} on {store} at {where}: {violation} (--replay {replay})")
+        tally.violations.append(f"{scenario.name} on {store} at {where}: {what} (--replay {replay})")
     finally:
         tally.take(harness)
     return harness
@@ -131,15 +213,16 @@ def singles(
     every: int = 1,
     first: int = 1,
     faults: Collection[Fault] = tuple(Fault),
+    mishaps: bool = False,
 ) -> Iterator[tuple[int, Fault, list[str]]]:
     """Every single fault at every point of a fault-free run; yields the points that each run crossed."""
     clean = run_case(scenario, store, {}, tally)
     names = list(clean.injector.names)
     tally.points += len(names)
     for point in range(first, len(names) + 1, every):
-        for fault in faults_at(names[point - 1]):
-            if fault not in faults:
-                continue
+        name = names[point - 1]
+        possible = faults_at(name) + (mishaps_at(name) if mishaps else ())
+        for fault in dict.fromkeys(fault for fault in possible if fault in faults):
             harness = run_case(scenario, store, {point: fault}, tally)
             yield point, fault, list(harness.injector.names)
 
@@ -153,15 +236,19 @@ def enumerate_faults(
     first: int = 1,
     second_every: int = 1,
     faults: Collection[Fault] = tuple(Fault),
+    mishaps: bool = False,
 ) -> Tally:
     """All single faults and, with ``depth=2``, a second crash at every point after each of them.
 
     ``every`` and ``first`` take only every n-th point for the first fault, beginning there;
-    ``second_every`` does so with the second. ``faults`` are those that are tried first.
+    ``second_every`` does so with the second. ``faults`` are those that are tried first; with
+    ``mishaps``, what people and machines do is tried at every point as well.
     """
     tally = Tally()
     for scenario in scenarios:
-        for point, fault, names in singles(scenario, store, tally, every=every, first=first, faults=faults):
+        for point, fault, names in singles(
+            scenario, store, tally, every=every, first=first, faults=faults, mishaps=mishaps
+        ):
             if depth < 2:
                 continue
             for second in range(point + 1, len(names) + 1, second_every):

@@ -223,6 +223,7 @@ class Harness:
         self.database = None if store != "sqlite" else Database(directory) if directory else shared_database()
         self.policy = SimulatedPolicy(settings)
         self.dead: set[str] = set()
+        self.process: Process | None = None
         self.backend = WatchedBackend(self.world, can_resume_switch=resumable)
         self.coverage: set[tuple[str, Fault]] = set()
         self._numbers = itertools.count(1)
@@ -243,6 +244,8 @@ class Harness:
                 Fault.GONE: self._somebody_removes,
                 Fault.OLD_BROKEN: self._old_breaks,
                 Fault.EDITED: self._somebody_edits,
+                Fault.DRAIN: self._drain,
+                Fault.LEASE_LOST: self._somebody_takes_the_lease,
             }
         )
         self.injector.is_quiet = False
@@ -321,7 +324,7 @@ class Harness:
     def _attempt(self, act: Callable[[Process], None]) -> None:
         process: Process | None = None
         try:
-            process = self.boot()
+            process = self.process = self.boot()
             act(process)
         except Crash:
             self._die(process)
@@ -359,6 +362,18 @@ class Harness:
         from datetime import timedelta
 
         self.clock.jump(timedelta(days=3650 if self.injector.count % 2 else -3650))
+
+    def _drain(self) -> None:
+        if self.process is not None:
+            self.process.executor.stop()
+
+    def _somebody_takes_the_lease(self) -> None:
+        """The updater stands still for longer than its lease; another takes it, and lets go of it soon."""
+        self.clock.advance(5000.0)
+        for planned in self.planned:
+            lease = self.inner.acquire(planned.target_id, "somebody", 1.0)
+            if lease is not None:
+                self.checker.epochs[planned.target_id] = lease.epoch
 
     def _old_breaks(self) -> None:
         planned = self.planned[self.injector.count % len(self.planned)]

@@ -10,7 +10,7 @@ import re
 import pytest
 
 from tests.simulation.__main__ import main
-from tests.simulation.crashes import SCENARIOS, enumerate_faults, replay_case
+from tests.simulation.crashes import MISHAPS, SCENARIOS, WORLD_FAULTS, Scenario, enumerate_faults, replay_case
 from tests.simulation.faults import Fault
 from tests.simulation.files import CrashingLog
 from tests.simulation.histories import run_histories
@@ -20,9 +20,13 @@ UNDER_WAY = {"Pending", "Capturing", "Staging", "Switching", "Settling", "Watchi
 GOING_BACK = {"Restoring", "Verifying", "Discarding"}
 
 
+SHORT = [scenario for scenario in SCENARIOS if not scenario.parks]
+LONG = [scenario for scenario in SCENARIOS if scenario.parks]
+
+
 @pytest.mark.parametrize("store", ["memory", "json"])
 def test_no_single_fault_at_any_point_violates_an_invariant(store: str) -> None:
-    tally = enumerate_faults(SCENARIOS, store)
+    tally = enumerate_faults(SHORT, store, mishaps=store == "memory")
 
     assert tally.violations == []
     assert {f"I{number}" for number in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14)} <= set(tally.checked)
@@ -47,9 +51,17 @@ def test_a_commit_with_an_unknown_outcome_on_sql_is_never_made_twice_or_lost() -
 
 
 def test_single_faults_on_sqlite_violate_nothing() -> None:
-    tally = enumerate_faults(SCENARIOS, "sqlite", every=9)
+    tally = enumerate_faults(SHORT, "sqlite", every=9)
 
     assert tally.violations == []
+
+
+@pytest.mark.parametrize("scenario", LONG, ids=lambda scenario: scenario.name)
+def test_what_waits_for_a_person_is_safe_from_everything_beside_it(scenario: Scenario) -> None:
+    tally = enumerate_faults([scenario], "memory", every=scenario.sparse, mishaps=True)
+
+    assert tally.violations == []
+    assert {fault for state, fault in tally.coverage if state == scenario.parks} >= {*MISHAPS, *WORLD_FAULTS}
 
 
 @pytest.mark.parametrize("name", ["commit", "rollback", "abort switching"])
