@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import attrs
-from sqlalchemy import Connection, Engine, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, bindparam, delete, func, insert, select, update
 
 from safeupdater.codec import decode, decode_event, dumps, encode, encode_event, kind_of, loads, time_text
 from safeupdater.domain.operation import Event, JournalEntry, OperationPlanned
@@ -84,8 +84,9 @@ class SqlStore:
 
     def get(self, kind: str, key: str) -> Stored[object] | None:
         """See ``StateStore.get``."""
-        query = select(db.records.c.version, db.records.c.body).where(*_record(kind, key))
-        row = self._session.read(lambda connection: connection.execute(query).first())
+        row = self._session.read(
+            lambda connection: connection.execute(_SELECT_RECORD, _record(kind, key)).first()
+        )
         return Stored(self._decode(kind, key, row.body), row.version) if row else None
 
     def put(self, kind: str, key: str, value: object, *, expected: int | None = None) -> int:
@@ -280,13 +281,24 @@ def _end_of(prefix: str) -> str | None:
 # --- records, inside a transaction ------------------------------------------------------------------------
 
 
-def _record(kind: str, key: str) -> tuple[Any, Any]:
-    return db.records.c.kind == kind, db.records.c.key == key
+# Built once: putting a statement together takes SQLAlchemy longer than running it takes SQLite.
+_THIS_RECORD = (db.records.c.kind == bindparam("of_kind"), db.records.c.key == bindparam("of_key"))
+_SELECT_VERSION = select(db.records.c.version).where(*_THIS_RECORD)
+_SELECT_RECORD = select(db.records.c.version, db.records.c.body).where(*_THIS_RECORD)
+_DELETE_RECORD = delete(db.records).where(*_THIS_RECORD)
+_UPDATE_RECORD = (
+    update(db.records)
+    .where(*_THIS_RECORD)
+    .values(version=bindparam("new_version"), body=bindparam("new_body"))
+)
+
+
+def _record(kind: str, key: str) -> dict[str, str]:
+    return {"of_kind": kind, "of_key": key}
 
 
 def _check_record(connection: Connection, kind: str, key: str, expected: int | None) -> int:
-    query = select(db.records.c.version).where(*_record(kind, key))
-    actual: int = connection.execute(query).scalar() or 0
+    actual: int = connection.execute(_SELECT_VERSION, _record(kind, key)).scalar() or 0
     if expected is not None and expected != actual:
         raise record_conflict(kind, key, actual, expected)
     return actual
@@ -302,9 +314,8 @@ def _floor(connection: Connection, kind: str) -> int | None:
 def _put(connection: Connection, kind: str, key: str, body: str, expected: int | None) -> int:
     actual = _check_record(connection, kind, key, expected)
     if actual:
-        connection.execute(
-            update(db.records).where(*_record(kind, key)).values(version=actual + 1, body=body)
-        )
+        changed = {"new_version": actual + 1, "new_body": body}
+        connection.execute(_UPDATE_RECORD, _record(kind, key) | changed)
         return actual + 1
     version = (_floor(connection, kind) or 0) + 1
     connection.execute(insert(db.records).values(kind=kind, key=key, version=version, body=body))
@@ -315,7 +326,7 @@ def _delete(connection: Connection, kind: str, key: str, expected: int | None) -
     actual = _check_record(connection, kind, key, expected)
     if not actual:
         return
-    connection.execute(delete(db.records).where(*_record(kind, key)))
+    connection.execute(_DELETE_RECORD, _record(kind, key))
     floor = _floor(connection, kind)
     if floor is None:
         connection.execute(insert(db.floors).values(kind=kind, version=actual))
