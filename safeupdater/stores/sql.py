@@ -337,6 +337,23 @@ def _delete(connection: Connection, kind: str, key: str, expected: int | None) -
 # --- the journal, inside a transaction --------------------------------------------------------------------
 
 
+_SELECT_HEAD = select(db.operations.c.target_id, db.operations.c.version, db.operations.c.is_open).where(
+    db.operations.c.operation_id == bindparam("of_operation")
+)
+_UPDATE_HEAD = (
+    update(db.operations)
+    .where(db.operations.c.operation_id == bindparam("of_operation"))
+    .values(version=bindparam("new_version"), is_open=bindparam("new_is_open"))
+)
+_TAKE_POSITIONS = (
+    update(db.counters)
+    .where(db.counters.c.name == "position")
+    .values(value=db.counters.c.value + bindparam("count"))
+    .returning(db.counters.c.value)
+)
+_INSERT_ENTRIES = insert(db.journal)
+
+
 def _append(connection: Connection, offer: Offer, bodies: Sequence[str], lease: Lease | None) -> None:
     if lease is not None:
         current(_lease_row(connection, lease.key), lease)
@@ -348,7 +365,7 @@ def _append(connection: Connection, offer: Offer, bodies: Sequence[str], lease: 
     position = _next_position(connection, len(bodies))
     entries = offer.entries(target_id, position)
     connection.execute(
-        insert(db.journal),
+        _INSERT_ENTRIES,
         [
             {
                 "position": entry.position,
@@ -366,9 +383,7 @@ def _append(connection: Connection, offer: Offer, bodies: Sequence[str], lease: 
 
 
 def _head(connection: Connection, operation_id: str) -> Head | None:
-    columns = db.operations.c
-    query = select(columns.target_id, columns.version, columns.is_open)
-    row = connection.execute(query.where(columns.operation_id == operation_id)).first()
+    row = connection.execute(_SELECT_HEAD, {"of_operation": operation_id}).first()
     return Head(row.target_id, row.version, bool(row.is_open)) if row else None
 
 
@@ -398,23 +413,21 @@ def _free_target(connection: Connection, offer: Offer) -> str:
 
 
 def _next_position(connection: Connection, count: int) -> int:
-    value = db.counters.c.value
-    query = update(db.counters).where(db.counters.c.name == "position").values(value=value + count)
-    last: int = connection.execute(query.returning(value)).scalar_one()
+    last: int = connection.execute(_TAKE_POSITIONS, {"count": count}).scalar_one()
     return last - count + 1
 
 
 def _write_head(connection: Connection, offer: Offer, target_id: str, position: int, *, is_new: bool) -> None:
     ends = is_end(offer.events[-1])
-    row = {"version": offer.version, "is_open": int(not ends)}
     operation = {"operation_id": offer.operation_id, "target_id": target_id}
     if is_new:
+        row = {"version": offer.version, "is_open": int(not ends)}
         connection.execute(insert(db.operations).values(**operation, **row))
         if not ends:
             connection.execute(insert(db.open_operations).values(**operation, position=position))
         return
-    columns = db.operations.c
-    connection.execute(update(db.operations).where(columns.operation_id == offer.operation_id).values(**row))
+    changed = {"new_version": offer.version, "new_is_open": int(not ends)}
+    connection.execute(_UPDATE_HEAD, {"of_operation": offer.operation_id} | changed)
     if ends:
         connection.execute(delete(db.open_operations).where(db.open_operations.c.target_id == target_id))
 
@@ -422,8 +435,16 @@ def _write_head(connection: Connection, offer: Offer, target_id: str, position: 
 # --- leases, inside a transaction -------------------------------------------------------------------------
 
 
+_SELECT_LEASE = select(db.leases).where(db.leases.c.key == bindparam("of_key"))
+_UPDATE_LEASE = (
+    update(db.leases)
+    .where(db.leases.c.key == bindparam("of_key"))
+    .values({name: bindparam(f"new_{name}") for name in ("holder", "epoch", "ttl_s", "renewed_at")})
+)
+
+
 def _lease_row(connection: Connection, key: str) -> LeaseRow | None:
-    row = connection.execute(select(db.leases).where(db.leases.c.key == key)).mappings().first()
+    row = connection.execute(_SELECT_LEASE, {"of_key": key}).mappings().first()
     if row is None:
         return None
     renewed_at = datetime.fromtimestamp(row["renewed_at"], UTC)
@@ -442,4 +463,5 @@ def _write_lease(connection: Connection, row: LeaseRow, *, is_new: bool = False)
     if is_new:
         connection.execute(insert(db.leases).values(key=row.key, **values))
     else:
-        connection.execute(update(db.leases).where(db.leases.c.key == row.key).values(**values))
+        changed = {f"new_{name}": value for name, value in values.items()}
+        connection.execute(_UPDATE_LEASE, {"of_key": row.key} | changed)
