@@ -186,7 +186,7 @@ def store_lines(kind: str, count: int, directory: Path) -> list[Line]:
 
     def append(number: int) -> None:
         os.write(handle, line)
-        os.fdatasync(handle)
+        os.fsync(handle)
 
     changed_s, appended_s = _median_s([change, append], 200)
     os.close(handle)

@@ -30,6 +30,8 @@ from tests.simulation import coverage, crashes, health_profiles, histories, kill
 
 ROOT = Path(__file__).resolve().parents[2]
 STORES = ("memory", "json", "sqlite")
+BUG_LIMIT = 1000
+"""Histories within which a planted bug must be noticed."""
 
 
 @attrs.define(kw_only=True)
@@ -136,8 +138,21 @@ def _histories(store: str, seed: int, count: int) -> Row:
 
 
 def bug_tasks(size: Size, seed: int) -> Iterator[Task]:
-    """Seeded design bugs, each of which must be caught."""
-    return iter(())
+    """Planted design bugs, each of which must be noticed."""
+    from tests.simulation import bugs
+
+    for number in range(len(bugs.BUGS)):
+        yield partial(_bug, number, seed)
+
+
+def _bug(number: int, seed: int) -> Row:
+    from tests.simulation import bugs
+
+    bug = bugs.BUGS[number]
+    with bugs.planted(bug):
+        report = histories.run_histories(BUG_LIMIT, seed, stop_at=1)
+    missed = [] if report.violations else [f"{bug.name} ({bug.breaks}): not noticed"]
+    return Row(what=f"{len(bugs.BUGS)} planted bugs", runs=report.histories, violations=missed)
 
 
 def kill_tasks(size: Size, seed: int) -> Iterator[Task]:
