@@ -258,6 +258,8 @@ def run(parts: list[str], size: Size, seed: int, jobs: int) -> list[Row]:
     rows: dict[str, Row] = {}
     with concurrent.futures.ProcessPoolExecutor(jobs) as pool:
         for found in pool.map(_timed, tasks):
+            if found.what not in rows:
+                print(f"{time.strftime('%H:%M:%S')} {found.what}", file=sys.stderr, flush=True)
             rows.setdefault(found.what, Row(what=found.what)).take(found)
     return list(rows.values())
 
