@@ -12,6 +12,8 @@ from rich.text import Text
 from safeupdater.cli.demo_memory import memory_stage
 from safeupdater.cli.demo_stage import Stage
 from safeupdater.cli.exits import Exit
+from safeupdater.cli.options import Command
+from safeupdater.cli.session import Session
 from safeupdater.cli.story import Storyteller
 from safeupdater.cli.text import artifact_text, clean_lines, plain
 from safeupdater.domain.asset import Asset
@@ -19,10 +21,11 @@ from safeupdater.domain.plan import Plan
 from safeupdater.update.result import OperationResult
 
 
-@click.command()
-def demo() -> int:
+@click.command(cls=Command)
+@click.pass_obj
+def demo(session: Session) -> int:
     """Shows an update, a rollback and an approval, on a world of its own."""
-    console = Console(highlight=False, soft_wrap=False)
+    console = session.out
     with memory_stage(Storyteller(console), is_watched=sys.stdout.isatty()) as stage:
         code = _play(stage, console)
     console.print("Nothing of it is left: the demonstration has cleaned up.", style="dim")

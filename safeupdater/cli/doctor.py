@@ -1,0 +1,243 @@
+"""``doctor``: what can be reached, with which rights, what is missing, and what helps."""
+
+from __future__ import annotations
+
+import enum
+import os
+from collections.abc import Iterator
+
+import attrs
+import click
+from rich.console import Group as Lines
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from safeupdater._version import __version__
+from safeupdater.backends.docker import DockerBackend
+from safeupdater.backends.docker.ourselves import own_container_id
+from safeupdater.cli.exits import Exit
+from safeupdater.cli.notices import URL_VARIABLE
+from safeupdater.cli.options import Command
+from safeupdater.cli.places import docker_backend, shown_store
+from safeupdater.cli.session import Session
+from safeupdater.cli.tables import bullet
+from safeupdater.cli.text import clean, counted
+from safeupdater.domain.artifact import ImageReference
+from safeupdater.errors import ConfigurationError, SafeUpdaterError, classify
+from safeupdater.observers.webhook import WebhookNotifier
+from safeupdater.protocols import Backend, StateStore
+from safeupdater.update.inventory import Inventory
+
+
+class Health(enum.Enum):
+    """How one thing is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+_MARKS = {Health.OK: ("✓", "green"), Health.WARNING: ("!", "yellow"), Health.FAILED: ("✗", "bold red")}
+
+
+@attrs.frozen(kw_only=True)
+class Check:
+    """One thing looked at; ``remedy`` says what to do where it is not well."""
+
+    subject: str
+    health: Health
+    detail: str
+    remedy: str = ""
+
+
+@click.command(cls=Command)
+@click.option("--no-registries", is_flag=True, help="Do not ask registries.")
+@click.pass_obj
+def doctor(session: Session, no_registries: bool) -> int:
+    """Say what can be reached, with which rights, and what is missing."""
+    checks = list(_checks(session, ask_registries=not no_registries))
+    document = {
+        "version": __version__,
+        "checks": [
+            {
+                "subject": check.subject,
+                "status": str(check.health),
+                "detail": check.detail,
+                "remedy": check.remedy,
+            }
+            for check in checks
+        ],
+    }
+    session.result("Diagnosis", document, *_shown(checks))
+    return Exit.FAILURE if any(check.health is Health.FAILED for check in checks) else Exit.DONE
+
+
+def _shown(checks: list[Check]) -> Iterator[RenderableType]:
+    for check in checks:
+        lines = [Text(clean(check.detail))]
+        if check.remedy:
+            lines.append(Text(f"→ {clean(check.remedy)}", style="cyan"))
+        yield bullet(*_MARKS[check.health], check.subject)
+        yield Padding(Lines(*lines), (0, 0, 0, 4))
+
+
+def _checks(session: Session, *, ask_registries: bool) -> Iterator[Check]:
+    yield _policy(session)
+    yield from _state(session, ask_registries=ask_registries)
+    if session.world.backends is not None:
+        yield from (_backend(backend) for backend in session.world.backends)
+    else:
+        for spec in session.options.backends or ("docker",):
+            yield from _docker(spec, session)
+    if session.world.environ.get(URL_VARIABLE):
+        yield _webhook(session.world.environ[URL_VARIABLE])
+
+
+def _failed(subject: str, error: SafeUpdaterError, remedy: str) -> Check:
+    return Check(subject=subject, health=Health.FAILED, detail=str(error), remedy=remedy)
+
+
+def _policy(session: Session) -> Check:
+    try:
+        found = session.policy()
+    except ConfigurationError as error:
+        return _failed("policy", error, "correct the file; safeupdater policy check FILE names every place")
+    return Check(subject="policy", health=Health.OK, detail=f"{found.source}")
+
+
+# --- state ------------------------------------------------------------------------------------------------
+
+
+def _state(session: Session, *, ask_registries: bool) -> Iterator[Check]:
+    try:
+        url = shown_store(session.store_url)
+        with session.store() as store:
+            yield Check(subject="state", health=Health.OK, detail=url)
+            yield from _unfinished(store)
+            if ask_registries:
+                yield from _registries(session, Inventory(store))
+    except SafeUpdaterError as error:
+        yield _failed("state", error, "name a place that can be written with --store, such as sqlite:///PATH")
+
+
+def _unfinished(store: StateStore) -> Iterator[Check]:
+    unfinished = store.unfinished()
+    if unfinished:
+        names = ", ".join(opened.target_id for opened in unfinished)
+        yield Check(
+            subject="unfinished operations",
+            health=Health.WARNING,
+            detail=f"{counted(len(unfinished), 'operation')}: {names}",
+            remedy="safeupdater recover finishes what was interrupted; "
+            "safeupdater resolve decides what waits for a person",
+        )
+
+
+def _registries(session: Session, inventory: Inventory) -> Iterator[Check]:
+    """Each registry that something running comes from, asked for the tags of one image."""
+    samples: dict[str, ImageReference] = {}
+    for asset in inventory.assets():
+        if isinstance(asset.image, ImageReference):
+            samples.setdefault(asset.image.registry, asset.image)
+    answers = session.tags.lookup_many(samples.values()) if samples else {}
+    for registry, image in sorted(samples.items()):
+        answer = answers[image.name]
+        if isinstance(answer, SafeUpdaterError):
+            remedy = _registry_remedy(registry, answer)
+            yield Check(
+                subject=f"registry {registry}", health=Health.WARNING, detail=str(answer), remedy=remedy
+            )
+        else:
+            detail = f"{counted(len(answer), 'tag')} of {image.familiar}"
+            yield Check(subject=f"registry {registry}", health=Health.OK, detail=detail)
+
+
+def _registry_remedy(registry: str, error: SafeUpdaterError) -> str:
+    if classify(error).value == "transient":
+        return "try again later"
+    return f"images of your own need a login (docker login {registry}); a locally built one has no registry"
+
+
+# --- runtimes ---------------------------------------------------------------------------------------------
+
+
+def _docker(spec: str, session: Session) -> Iterator[Check]:
+    try:
+        backend = docker_backend(spec, session.world.environ)
+    except ConfigurationError as error:
+        yield _failed("docker", error, "correct DOCKER_HOST and its companions, or --backend")
+        return
+    try:
+        yield _daemon(backend, session)
+        yield _rights(backend)
+        yield from _found(backend)
+    except SafeUpdaterError as error:
+        yield _failed(
+            f"docker at {backend.api.url}",
+            error,
+            "start the daemon, or name another with DOCKER_HOST or --backend ALIAS=URL; "
+            "for the local socket, run as root or as a member of the group docker",
+        )
+    finally:
+        backend.close()
+
+
+def _daemon(backend: DockerBackend, session: Session) -> Check:
+    version = backend.scanner.version
+    api = ".".join(str(part) for part in backend.api.version)
+    inside = own_container_id()
+    where = f", and we run in container {inside[:12]} (left alone)" if inside else ""
+    return Check(
+        subject=f"docker at {backend.api.url}",
+        health=Health.OK,
+        detail=f"version {version.version}, API {api}, {version.platform}, host {backend.host}{where}",
+    )
+
+
+def _rights(backend: DockerBackend) -> Check:
+    """A daemon that answers lets us do anything: it is said, because not everybody knows."""
+    url = backend.api.url
+    is_open = url.startswith(("tcp://", "http://"))
+    return Check(
+        subject=f"rights at {url}",
+        health=Health.WARNING if is_open and not _is_loopback(url) else Health.OK,
+        detail=f"full control of the daemon, as good as root on its host; we are uid {os.getuid()} here",
+        remedy="this daemon is reached without TLS: anybody on the network can do the same; "
+        "use DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
+        if is_open and not _is_loopback(url)
+        else "",
+    )
+
+
+def _is_loopback(url: str) -> bool:
+    host = url.partition("://")[2]
+    return host.startswith(("127.", "localhost", "[::1]"))
+
+
+def _found(backend: Backend) -> Iterator[Check]:
+    report = backend.scan()
+    where = f"containers on {backend.host}"
+    yield Check(subject=where, health=Health.OK, detail=counted(len(report.assets), "container"))
+    for problem in report.problems:
+        yield Check(subject=where, health=Health.WARNING, detail=problem)
+
+
+def _backend(backend: Backend) -> Check:
+    subject = f"{backend.name} on {backend.host}"
+    try:
+        report = backend.scan()
+    except SafeUpdaterError as error:
+        return _failed(subject, error, "see that it runs and answers")
+    return Check(subject=subject, health=Health.OK, detail=counted(len(report.assets), "asset"))
+
+
+def _webhook(url: str) -> Check:
+    try:
+        notifier = WebhookNotifier(url)
+    except ConfigurationError as error:
+        return _failed("webhook", error, f"correct {URL_VARIABLE}")
+    return Check(subject="webhook", health=Health.OK, detail=f"{notifier!r}; nothing was sent to it")

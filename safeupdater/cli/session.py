@@ -1,0 +1,180 @@
+"""One run of the command line: its options, its two outputs, and the updater behind them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import getpass
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from safeupdater._version import API_VERSION
+from safeupdater.cli.options import Options, unknown_variables
+from safeupdater.cli.places import open_backends, prepare_default_store
+from safeupdater.cli.text import clean_lines
+from safeupdater.config.policy import Policy
+from safeupdater.protocols import Backend, Clock, Observer, StateStore, TagSource
+from safeupdater.stores import open_store
+from safeupdater.stores.clock import SystemClock
+from safeupdater.update.updater import Updater
+
+
+@attrs.frozen(kw_only=True)
+class World:
+    """What a session finds outside; tests and embedders put their own in place."""
+
+    environ: Mapping[str, str] = attrs.field(factory=lambda: dict(os.environ), repr=False)
+    clock: Clock = attrs.field(factory=SystemClock)
+    backends: Sequence[Backend] | None = None
+    tags: TagSource | None = None
+
+
+class Session:
+    """Results go to ``out`` (stdout), everything else to ``err`` (stderr)."""
+
+    def __init__(self, world: World | None = None) -> None:
+        self.world = world or World()
+        self.options = Options()
+        self._warned = False
+
+    def adjust(self, given: Mapping[str, Any]) -> None:
+        """Takes in options; they win over those taken in before."""
+        self.options = attrs.evolve(self.options, **given)
+        self.__dict__.pop("out", None)
+        self.__dict__.pop("err", None)
+
+    # --- telling --------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def out(self) -> Console:
+        """Where results go."""
+        return self._console(stderr=False)
+
+    @functools.cached_property
+    def err(self) -> Console:
+        """Where everything else goes."""
+        return self._console(stderr=True)
+
+    def _console(self, *, stderr: bool) -> Console:
+        return Console(
+            stderr=stderr, highlight=False, markup=False, emoji=False, no_color=self.options.no_color or None
+        )
+
+    def result(self, kind: str, document: Mapping[str, Any], *tables: RenderableType) -> None:
+        """Gives the result: as a JSON document of a kind, or as tables."""
+        if self.options.json:
+            self.out.file.write(rendered(kind, document))
+            self.out.file.flush()
+            return
+        for table in tables:
+            self.out.print(table)
+
+    def text(self, text: str) -> None:
+        """Gives plain text as the result, as it is but for control characters."""
+        self.out.print(Text(clean_lines(text)), soft_wrap=True)
+
+    def say(self, text: str, style: str = "") -> None:
+        """A word to who watches, unless they want it quiet."""
+        if not self.options.quiet:
+            self.err.print(Text(clean_lines(text), style=style), soft_wrap=not self.err.is_terminal)
+
+    def warn(self, text: str) -> None:
+        """A warning; it is printed even when it should be quiet."""
+        label = ("warning: ", "yellow")
+        self.err.print(Text.assemble(label, clean_lines(text)), soft_wrap=not self.err.is_terminal)
+
+    def complain(self, text: str) -> None:
+        """Why it did not work; always printed."""
+        label = ("safeupdater: ", "bold red")
+        self.err.print(Text.assemble(label, clean_lines(text)), soft_wrap=not self.err.is_terminal)
+
+    def warn_of_variables(self) -> None:
+        """Names environment variables that look like ours and are not."""
+        for warning in unknown_variables(self.world.environ):
+            self.warn(warning)
+
+    # --- what it works with ---------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def caller(self) -> str:
+        """Who runs this, for records: the login name, behind sudo too."""
+        try:
+            return self.world.environ.get("SUDO_USER") or getpass.getuser()
+        except (KeyError, OSError):
+            return f"uid {os.getuid()}"
+
+    @property
+    def store_url(self) -> str:
+        """Where state is kept."""
+        return self.options.store or prepare_default_store(self.world.environ)
+
+    def policy(self) -> Policy:
+        """The policy that holds."""
+        return Policy.find(self.options.policy, self.world.environ)
+
+    @functools.cached_property
+    def tags(self) -> TagSource:
+        """Where newer versions are looked for; one client, so that what it learnt serves every round."""
+        if self.world.tags is not None:
+            return self.world.tags
+        from safeupdater.registries.oci import RegistryClient
+
+        return RegistryClient(environ=self.world.environ)
+
+    @contextlib.contextmanager
+    def store(self) -> Iterator[StateStore]:
+        """The store alone."""
+        store = open_store(self.store_url, self.world.clock)
+        try:
+            yield store
+        finally:
+            store.close()
+
+    @contextlib.contextmanager
+    def updater(self, *, observers: Sequence[Observer] = ()) -> Iterator[Updater]:
+        """An updater on every runtime that is asked for and can be reached."""
+        policy = self.policy()
+        backends = self._backends()
+        with self._made(policy, backends, observers) as updater:
+            yield updater
+
+    @contextlib.contextmanager
+    def records(self) -> Iterator[Updater]:
+        """An updater that reaches no runtime: for what only concerns the store and the policy."""
+        with self._made(self.policy(), (), ()) as updater:
+            yield updater
+
+    def _backends(self) -> Sequence[Backend]:
+        if self.world.backends is not None:
+            return self.world.backends
+        return open_backends(self.options.backends, self.world.environ, self.warn)
+
+    @contextlib.contextmanager
+    def _made(
+        self, policy: Policy, backends: Sequence[Backend], observers: Sequence[Observer]
+    ) -> Iterator[Updater]:
+        with self.store() as store:
+            updater = Updater(
+                backends=backends,
+                policy=policy,
+                store=store,
+                tags=self.tags,
+                clock=self.world.clock,
+                observers=observers,
+            )
+            with updater:
+                yield updater
+
+
+def rendered(kind: str, document: Mapping[str, Any]) -> str:
+    """A JSON document with its version and kind.
+
+    ASCII only: then no control or direction character of a foreign text reaches a terminal.
+    """
+    return json.dumps({"apiVersion": API_VERSION, "kind": kind, **document}, indent=2) + "\n"

@@ -1,0 +1,144 @@
+"""Results as tables that fit 80 columns and use what a wider terminal gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from safeupdater.cli.text import artifact_text, clean, counted, minute, plain
+from safeupdater.domain.asset import Asset, UpdateRecord
+from safeupdater.domain.operation import Outcome, Quarantine
+from safeupdater.domain.plan import Approval
+from safeupdater.update.inventory import Statistics
+from safeupdater.update.result import OperationResult
+
+STYLES: Mapping[str, str] = {
+    "healthy": "green",
+    "succeeded": "green",
+    "update_available": "cyan",
+    "updating": "cyan",
+    "interrupted": "yellow",
+    "rolled_back": "yellow",
+    "held": "yellow",
+    "refused": "yellow",
+    "superseded": "yellow",
+    "failed": "red",
+    "aborted": "red",
+    "rollback_failed": "bold red",
+    "removed": "dim",
+    "unknown": "dim",
+}
+
+
+def table(*columns: str, flexible: str = "") -> Table:
+    """An open table; ``flexible`` names the column that gives way on a narrow terminal."""
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in columns:
+        made.add_column(name, overflow="fold", ratio=1 if name == flexible else None, min_width=4)
+    return made
+
+
+def status(value: object) -> Text:
+    """A status or outcome in its colour."""
+    return plain(value, STYLES.get(str(value), ""))
+
+
+def inventory(assets: Sequence[Asset]) -> Table:
+    """What runs, one line each; several hosts are told apart."""
+    several = len({asset.host for asset in assets}) > 1
+    made = table(*(["host"] if several else []), "name", "image", "status", "available", flexible="image")
+    for asset in assets:
+        where = [plain(asset.host)] if several else []
+        where_and_name = [*where, plain(_name(asset), "bold")]
+        made.add_row(
+            *where_and_name, plain(artifact_text(asset.image)), status(asset.status), _available(asset)
+        )
+    return made
+
+
+def _name(asset: Asset) -> str:
+    return f"{asset.namespace}/{asset.name}" if asset.namespace else asset.name
+
+
+def _available(asset: Asset) -> Text:
+    if asset.available_version:
+        return plain(asset.available_version, "cyan")
+    return plain(f"? {asset.unknown_cause.partition(':')[0]}", "dim") if asset.unknown_cause else Text("")
+
+
+def statistics(counts: Statistics) -> Text:
+    """Totals by type and by status, in two lines at most."""
+    types = ", ".join(counted(count, kind) for kind, count in counts.by_type.items())
+    states = ", ".join(f"{count} {state}" for state, count in counts.by_status.items())
+    head = counted(counts.total_assets, "asset")
+    return Text(f"{head}: {types}; {states}" if counts.total_assets else "0 assets", style="dim")
+
+
+def results(items: Iterable[OperationResult]) -> Table:
+    """What became of operations."""
+    made = table("target", "change", "outcome", "why", flexible="why")
+    for result in items:
+        change = ", ".join(str(change) for change in result.changes)
+        why = "" if result.outcome is Outcome.SUCCEEDED else result.message or result.code
+        if result.until is not None:
+            why += f" (until {minute(result.until)})"
+        made.add_row(
+            plain(target_name(result.target_id), "bold"), plain(change), status(result.outcome), plain(why)
+        )
+    return made
+
+
+def target_name(target_id: str) -> str:
+    """The part of a target id that people know: all after the host."""
+    return target_id.partition("://")[2].partition("/")[2] or target_id
+
+
+def history(entries: Iterable[tuple[str, UpdateRecord]]) -> Table:
+    """Finished updates, newest first."""
+    made = table("finished", "target", "change", "outcome", "why", flexible="why")
+    for asset_id, record in entries:
+        succeeded = record.outcome == str(Outcome.SUCCEEDED)
+        made.add_row(
+            plain(minute(record.finished), "dim"),
+            plain(target_name(asset_id), "bold"),
+            plain(f"{record.from_version} → {record.to_version}"),
+            status(record.outcome),
+            plain("" if succeeded else record.reason),
+        )
+    return made
+
+
+def quarantine(entries: Iterable[Quarantine]) -> Table:
+    """What is not tried again."""
+    made = table("target", "version", "since", "until", "why", flexible="why")
+    for item in entries:
+        lifted = f"allowed by {item.lifted_by}"
+        made.add_row(
+            plain(target_name(item.asset_id), "bold"),
+            plain(item.version),
+            plain(minute(item.since), "dim"),
+            plain(lifted if item.lifted_by else minute(item.until) if item.until else "for good"),
+            plain(item.reason),
+        )
+    return made
+
+
+def approvals(items: Iterable[Approval]) -> Table:
+    """Approvals given."""
+    made = table("target", "change", "approved by", "good until")
+    for item in items:
+        change = ", ".join(str(change) for change in item.changes)
+        made.add_row(
+            plain(target_name(item.target_id), "bold"),
+            plain(change),
+            plain(item.approver),
+            plain(minute(item.expires_at)),
+        )
+    return made
+
+
+def bullet(mark: str, style: str, text: str) -> Text:
+    """One line with a mark before it."""
+    return Text.assemble((f"{mark} ", style), clean(text))
