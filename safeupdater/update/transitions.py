@@ -77,7 +77,7 @@ _MAX_PAUSE_S = 60.0
 
 def backoff_s(tries: int) -> float:
     """The wait before a phase is begun again: 0.5, 1, 2 … 60 seconds."""
-    return float(min(_MAX_PAUSE_S, 0.5 * 2 ** max(0, tries - 1)))
+    return float(min(_MAX_PAUSE_S, 0.5 * 2 ** min(10, max(0, tries - 1))))
 
 
 _Steps = Staging | Switching | Committing | Restoring | Discarding

@@ -179,7 +179,9 @@ class Checker:
         if snapshot is not None and key == snapshot.data["id"]:
             self._check_old(acting, events, snapshot, after)
         elif before is None and after is not None:
-            wanted = {self._planned_digest(events), str(snapshot.data["image"]) if snapshot else ""}
+            wanted = {self._planned_digest(events)}
+            if acting.phase is Phase.RESTORING and snapshot is not None:
+                wanted = {str(snapshot.data["image"])}
             self.holds("I7", any(part and part in after[4] for part in wanted), f"made {after[4]}")
         elif snapshot is None:
             raise Violation(f"I2: {acting.step} changes {shown} without a snapshot")

@@ -6,10 +6,8 @@ Each history is drawn from its seed alone, so a violation is replayed by that nu
 from __future__ import annotations
 
 import random
-import tempfile
 from collections import Counter
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -26,13 +24,14 @@ from tests.simulation.harness import SETTINGS, Harness, Process
 
 BEHAVIOURS = (
     GOOD, GOOD, GOOD, CRASHES, NEVER_READY, Behaviour(ready_after_s=20.0), Behaviour(exits_after_s=15.0),
-    Behaviour(startable=False), Behaviour(flaps_every=3), Behaviour(flaps_every=2),
+    Behaviour(startable=False), Behaviour(flaps_every=3), Behaviour(flaps_every=9),
 )  # fmt: skip
 PEOPLE_AND_MACHINES = (
     Fault.RESTART, Fault.CLOCK_JUMP, Fault.GONE, Fault.EDITED, Fault.PRUNE, Fault.DRAIN, Fault.LEASE_LOST,
     Fault.OLD_BROKEN,
 )  # fmt: skip
-_STEP_BUDGET = 6000
+_STEP_BUDGET = 3000
+_ASKING_STEPS = 150
 _HOLD = attrs.evolve(SETTINGS, rollback=RollbackPolicy(on_inconclusive=OnInconclusive.HOLD))
 
 
@@ -51,11 +50,11 @@ class History:
 
     seed: int
     store: str = "memory"
-    directory: Path | None = None
     random: random.Random = attrs.field(init=False)
     harness: Harness = attrs.field(init=False)
     updaters: list[_Updater] = attrs.Factory(list)
     planned_faults: int = 0
+    steps: int = 0
 
     def __attrs_post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -64,7 +63,7 @@ class History:
         )
         settings: OperationSettings = self.random.choice((SETTINGS, SETTINGS, _HOLD))
         self.harness = Harness(
-            store=self.store, directory=self.directory, behaviours=behaviours, settings=settings,
+            store=self.store, behaviours=behaviours, settings=settings,
             resumable=self.random.random() < 0.25,
         )  # fmt: skip
         self.planned_faults = self.random.choice((0, 1, 2, 3, 5, 8, 20))
@@ -107,7 +106,8 @@ class History:
     def _step(self) -> bool:
         """One step of somebody; False when nothing is left to do."""
         now_s = self.harness.clock.monotonic()
-        if self.random.random() < 0.01:
+        self.steps += 1
+        if self.steps < _ASKING_STEPS and self.random.random() < 0.02:
             self._somebody_asks()
         ready = [
             (updater, operation_id)
@@ -227,25 +227,27 @@ class Report:
     coverage: set[tuple[str, Fault]] = attrs.Factory(set)
     outcomes: Counter[str] = attrs.Factory(Counter)
 
+    def take(self, harness: Harness) -> None:
+        """Adds what one history exercised."""
+        self.checked.update(harness.checker.checked)
+        self.coverage |= harness.coverage
+        for events in harness.checker.journals.values():
+            self.outcomes[str(getattr(events[-1], "outcome", type(events[-1]).__name__))] += 1
+
 
 def run_histories(count: int, seed: int = 1, *, store: str = "memory", stop_at: int | None = None) -> Report:
     """Plays histories ``seed … seed + count - 1``; ends early after ``stop_at`` violations."""
     report = Report()
     for number in range(seed, seed + count):
         report.histories += 1
-        with tempfile.TemporaryDirectory() as directory:
-            history = History(number, store, Path(directory))
-            try:
-                history.run()
-            except Violation as violation:
-                report.violations.append(f"history {number} on {store}: {violation}")
-            except Exception as error:  # noqa: BLE001  whatever the engine lets out is a finding
-                report.violations.append(f"history {number} on {store}: it raised {error!r}")
-            report.checked.update(history.harness.checker.checked)
-            report.coverage |= history.harness.coverage
-            for events in history.harness.checker.journals.values():
-                last = events[-1]
-                report.outcomes[str(getattr(last, "outcome", type(last).__name__))] += 1
+        history = History(number, store)
+        try:
+            history.run()
+        except Violation as violation:
+            report.violations.append(f"history {number} on {store}: {violation}")
+        except Exception as error:  # noqa: BLE001  whatever the engine lets out is a finding
+            report.violations.append(f"history {number} on {store}: it raised {error!r}")
+        report.take(history.harness)
         if stop_at is not None and len(report.violations) >= stop_at:
             break
     return report
@@ -253,7 +255,6 @@ def run_histories(count: int, seed: int = 1, *, store: str = "memory", stop_at: 
 
 def replay(number: int, *, store: str = "memory") -> History:
     """The history of a number, played until it ends or fails, for looking at."""
-    with tempfile.TemporaryDirectory() as directory:
-        history = History(number, store, Path(directory))
-        history.run()
-        return history
+    history = History(number, store)
+    history.run()
+    return history
