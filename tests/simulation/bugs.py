@@ -41,6 +41,7 @@ from safeupdater.update.states import (
     Switching,
     Watching,
 )
+from tests.simulation.histories import run_histories
 
 Patch = Callable[[contextlib.ExitStack], None]
 
@@ -85,7 +86,9 @@ def _act_before_saving(self: Any, flight: Flight, deadline_s: float = 120.0) -> 
 
 def _save_without_lease(self: Flight, store: Any, clock: Any, notifier: Any) -> None:
     if self.unsaved:
-        store.append(self.operation_id, self.unsaved, expected_version=self.version, at=clock.now(), lease=None)
+        store.append(
+            self.operation_id, self.unsaved, expected_version=self.version, at=clock.now(), lease=None
+        )
         self.version += len(self.unsaved)
         self.unsaved = []
 
@@ -164,9 +167,7 @@ class _EagerWindow:
     def judge(self, now_s: float) -> WindowVerdict:
         from safeupdater.domain.health import Judgement
 
-        return WindowVerdict(
-            judgement=Judgement.HEALTHY, code="window_healthy", message="", tally=self.tally
-        )
+        return WindowVerdict(judgement=Judgement.HEALTHY, code="window_healthy", message="", tally=self.tally)
 
 
 class _EndlessWindow(_EagerWindow):
@@ -401,15 +402,8 @@ class Caught:
     violation: str | None
 
 
-def run_bugs(limit: int = 1000, seed: int = 1) -> tuple[Caught, ...]:
-    """Looks for every planted bug, up to ``limit`` histories each."""
-    from tests.simulation.histories import run_histories
-
-    found = []
-    for bug in BUGS:
-        with planted(bug):
-            report = run_histories(limit, seed, stop_at=1)
-        violation = report.violations[0] if report.violations else None
-        found.append(Caught(bug, report.histories, violation))
-    return tuple(found)
-
+def look_for(bug: Bug, *, limit: int = 1000, seed: int = 1) -> Caught:
+    """Plays up to ``limit`` histories with a bug planted, until something is noticed."""
+    with planted(bug):
+        report = run_histories(limit, seed, stop_at=1)
+    return Caught(bug, report.histories, report.violations[0] if report.violations else None)

@@ -191,7 +191,7 @@ class Checker:
         if key in self.touched and is_overwritten:
             # An edit before the capture is part of what is kept; one within the step came too late to see.
             captured = snapshot is not None and (before or after)[3] == repr(snapshot.data["config"])
-            fresh = captured or self.touched[key] >= acting.began
+            fresh = captured or self.touched[key] > acting.began
             self.holds("I15", fresh, f"{acting.step} changes {shown}, which somebody else had changed")
 
     def _check_old(self, acting: Acting, events: list[Any], snapshot: Snapshot, after: Any) -> None:

@@ -39,6 +39,7 @@ class Fault(enum.Enum):
     PRUNE = "images pruned (F17)"
     OLD_BROKEN = "old version cannot start (F18)"
     DRAIN = "drain (F20)"
+    ABORT = "somebody asks to stop"
 
 
 @attrs.define(eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import itertools
 import tempfile
@@ -20,7 +21,7 @@ from safeupdater.domain.change import Change, VersionChangeType
 from safeupdater.domain.decision import Decision, Reason, Verdict
 from safeupdater.domain.health import HealthPolicy
 from safeupdater.domain.notice import AlertRaised
-from safeupdater.domain.operation import OperationSettings, RollbackPolicy
+from safeupdater.domain.operation import AbortRequested, OperationSettings, RollbackPolicy
 from safeupdater.domain.plan import PlannedUpdate
 from safeupdater.errors import StoreError
 from safeupdater.gates import gate
@@ -244,6 +245,7 @@ class Harness:
                 Fault.GONE: self._somebody_removes,
                 Fault.OLD_BROKEN: self._old_breaks,
                 Fault.EDITED: self._somebody_edits,
+                Fault.ABORT: self._somebody_aborts,
                 Fault.DRAIN: self._drain,
                 Fault.LEASE_LOST: self._somebody_takes_the_lease,
             }
@@ -385,6 +387,19 @@ class Harness:
         if container is not None:
             self.checker.removed.add(name)
             self.world.remove(name)
+
+    def _somebody_aborts(self) -> None:
+        """A person at another terminal: past every seam, since it is not this process that fails."""
+        self.injector.is_quiet = True
+        for opened in self.inner.unfinished()[:1]:
+            entries = self.inner.load(opened.operation_id)
+            with contextlib.suppress(StoreError):
+                self.inner.append(
+                    opened.operation_id, [AbortRequested(by="somebody")],
+                    expected_version=len(entries), at=self.clock.now(),
+                )  # fmt: skip
+                self.checker.reread(opened.operation_id)
+        self.injector.is_quiet = False
 
     def _somebody_edits(self) -> None:
         name = self.planned[self.injector.count % len(self.planned)].target_id.rpartition("/")[2]

@@ -14,9 +14,8 @@ import attrs
 
 from safeupdater.backends.memory import CRASHES, GOOD, NEVER_READY, Behaviour
 from safeupdater.domain.operation import OnInconclusive, OperationSettings, Resolution, RollbackPolicy
-from safeupdater.errors import LeaseLost, RollbackError, StoreError, VersionConflict
+from safeupdater.errors import RollbackError, StoreError
 from safeupdater.update.result import Done, OperationResult, WakeAfter
-
 from tests.simulation.checker import Violation
 from tests.simulation.crashes import faults_at
 from tests.simulation.faults import Crash, Fault
@@ -27,9 +26,10 @@ BEHAVIOURS = (
     Behaviour(startable=False), Behaviour(flaps_every=3), Behaviour(flaps_every=9),
 )  # fmt: skip
 PEOPLE_AND_MACHINES = (
-    Fault.RESTART, Fault.CLOCK_JUMP, Fault.GONE, Fault.EDITED, Fault.PRUNE, Fault.DRAIN, Fault.LEASE_LOST,
-    Fault.OLD_BROKEN,
+    Fault.RESTART, Fault.CLOCK_JUMP, Fault.GONE, Fault.EDITED, Fault.EDITED, Fault.EDITED, Fault.ABORT,
+    Fault.ABORT, Fault.PRUNE, Fault.DRAIN, Fault.LEASE_LOST, Fault.OLD_BROKEN,
 )  # fmt: skip
+_BROKEN = frozenset({"store_broken", "sync_failed", "disk_full"})
 _STEP_BUDGET = 3000
 _ASKING_STEPS = 150
 _HOLD = attrs.evolve(SETTINGS, rollback=RollbackPolicy(on_inconclusive=OnInconclusive.HOLD))
@@ -55,6 +55,7 @@ class History:
     updaters: list[_Updater] = attrs.Factory(list)
     planned_faults: int = 0
     steps: int = 0
+    meddler: Fault | None = None
 
     def __attrs_post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -67,16 +68,22 @@ class History:
             resumable=self.random.random() < 0.25,
         )  # fmt: skip
         self.planned_faults = self.random.choice((0, 1, 2, 3, 5, 8, 20))
+        # In some histories nothing fails, but one kind of person comes again and again.
+        self.meddler = self.random.choice((None, None, None, None, Fault.ABORT, Fault.EDITED))
         self.harness.injector.choose = self._choose
 
     # --- faults ---------------------------------------------------------------------------------------------
 
     def _choose(self, name: str) -> Fault | None:
         """Whether something happens at this crossing of a seam."""
-        if self.planned_faults <= 0 or self.random.random() > 0.06:
+        if name.startswith("file.") and self.meddler is not None:
+            return None  # people act between calls, not within them
+        if self.planned_faults <= 0 or self.random.random() > (0.12 if self.meddler else 0.06):
             return None
         self.planned_faults -= 1
-        if self.random.random() < 0.4:
+        if self.meddler is not None:
+            return self.meddler
+        if self.random.random() < 0.4 and not name.startswith("file."):
             return self.random.choice(PEOPLE_AND_MACHINES)
         return self.random.choice(faults_at(name))
 
@@ -154,6 +161,8 @@ class History:
             case Done(result):
                 updater.wakes.pop(operation_id, None)
                 self._check_result(result)
+                if result.code in _BROKEN:
+                    self._die(updater)
             case WakeAfter(delay_s):
                 updater.wakes[operation_id] = self.harness.clock.monotonic() + delay_s
 
@@ -166,15 +175,17 @@ class History:
             act()
         except Crash:
             self._die(updater)
-        except (LeaseLost, VersionConflict):
-            return
-        except StoreError:
-            return
+        except StoreError as error:
+            if error.code in _BROKEN:
+                self._die(updater)  # such a store is closed and opened again
 
     def _die(self, updater: _Updater) -> None:
         """The process dies, and another one is started."""
-        self.harness.dead.add(updater.process.holder)
-        self.updaters.remove(updater)
+        # A JSON store has one writing process: whoever shares it dies with it.
+        dying = list(self.updaters) if self.store == "json" else [updater]
+        for each in dying:
+            self.harness.dead.add(each.process.holder)
+            self.updaters.remove(each)
         while True:
             try:
                 if self.store != "memory":
@@ -204,6 +215,8 @@ class History:
 
     def _drain_somebody(self) -> None:
         """One updater is told to stop; another takes its place."""
+        if not self.updaters:
+            return
         updater = self.random.choice(self.updaters)
         updater.process.executor.stop()
         updater.paused_until_s = self.harness.clock.monotonic()
@@ -211,6 +224,8 @@ class History:
 
     def _pause_somebody(self) -> None:
         """One updater stands still for longer than its lease."""
+        if not self.updaters:
+            return
         updater = self.random.choice(self.updaters)
         updater.paused_until_s = self.harness.clock.monotonic() + self.random.choice((60.0, 400.0, 5000.0))
         if self.random.random() < 0.5:
