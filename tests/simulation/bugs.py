@@ -326,46 +326,84 @@ def _telling_error(phase: Any, step: str, error: Exception) -> Any:
 
 
 BUGS = (
-    Bug("effects do not wait for the journal", "I3", _replaced(executor.UpdateExecutor, "_before", _act_before_saving)),
     Bug(
-        "nobody checks the lease", "I6",
+        "effects do not wait for the journal",
+        "I3",
+        _replaced(executor.UpdateExecutor, "_before", _act_before_saving),
+    ),
+    Bug(
+        "nobody checks the lease",
+        "I6",
         _both(
             _replaced(Flight, "save", _save_without_lease),
             _replaced(executor.UpdateExecutor, "_keep_lease", _never_renew),
         ),
     ),
     Bug("the snapshot is not stored", "I2", _replaced(acting, "capture", _capture_unsaved)),
-    Bug("the end does not wait for the quarantine", "I9", _replaced(executor.UpdateExecutor, "_conclude", _conclude_nothing)),
+    Bug(
+        "the end does not wait for the quarantine",
+        "I9",
+        _replaced(executor.UpdateExecutor, "_conclude", _conclude_nothing),
+    ),
     Bug("recovery begins from the start", "I4", _replaced(executor, "replay", _start_over)),
     Bug("effects carry an old epoch", "I6", _replaced(Flight, "context_for", _old_epoch)),
-    Bug("another step is done than was intended", "I3", _replaced(executor.UpdateExecutor, "_perform", _other_intent)),
+    Bug(
+        "another step is done than was intended",
+        "I3",
+        _replaced(executor.UpdateExecutor, "_perform", _other_intent),
+    ),
     Bug("nobody is told", "I11", _replaced(executor.UpdateExecutor, "_alert", lambda self, result: None)),
     Bug("no quarantine", "I9", _replaced(accounts, "_quarantine", lambda *args: None)),
     Bug("silence is taken for health", "I10", _replaced(acting, "look", _silence_is_ready)),
-    Bug("every sample counts as good", "I10", _both(
-        _replaced(transitions, "_window_sample", _all_samples_good),
-        _replaced(transitions, "_decided_by_state", lambda operation, found: None),
-    )),
+    Bug(
+        "every sample counts as good",
+        "I10",
+        _both(
+            _replaced(transitions, "_window_sample", _all_samples_good),
+            _replaced(transitions, "_decided_by_state", lambda operation, found: None),
+        ),
+    ),
     Bug("ready is good enough", "I10", _handled(Deciding, machine.BecameReady, _commit_when_ready)),
     Bug("a window without samples is healthy", "I10", _replaced(transitions, "Window", _EagerWindow)),
     Bug("a window never ends", "I11", _replaced(transitions, "Window", _EndlessWindow)),
     Bug("retries are not bounded", "I11", _endless_retries),
     Bug("a rollback is only said", "I1", _handled(Deciding, VerdictReached, _restored_by_saying_so)),
     Bug("what is held is committed", "I5", _handled(Deciding, VerdictReached, _held_is_committed)),
-    Bug("an interrupted switch is called aborted", "I1", _both(
-        _handled(Switching, machine.Resumed, _interrupted_anywhere),
-        _handled(Settling, machine.Resumed, _interrupted_anywhere),
-    )),
-    Bug("an interrupted watch is called aborted", "I1", _handled(Watching, machine.Resumed, _interrupted_anywhere)),
+    Bug(
+        "an interrupted switch is called aborted",
+        "I1",
+        _both(
+            _handled(Switching, machine.Resumed, _interrupted_anywhere),
+            _handled(Settling, machine.Resumed, _interrupted_anywhere),
+        ),
+    ),
+    Bug(
+        "an interrupted watch is called aborted",
+        "I1",
+        _handled(Watching, machine.Resumed, _interrupted_anywhere),
+    ),
     Bug("an interrupted commit turns around", "I4", _handled(Committing, machine.Resumed, _turn_around)),
     Bug("an abort changes a verdict", "I4", _handled(Committing, machine.AbortRequested, _second_thoughts)),
     Bug("an abort is ignored while staging", "I4", _handled(Staging, machine.AbortRequested, _ignore)),
     Bug("an abort is ignored while switching", "I4", _handled(Switching, machine.AbortRequested, _ignore)),
-    Bug("an abort before the switch is an abort of nothing", "I4", _handled(Pending, machine.AbortRequested, _ignore)),
-    Bug("restored without a look", "I1", _both(
-        _handled(Restoring, machine.StepDone, _put_back_unseen), _replaced(_Act, "start_old", _nothing),
-    )),
-    Bug("an interrupted rollback is called done", "I1", _handled(Restoring, machine.Resumed, _interrupted_anywhere)),
+    Bug(
+        "an abort before the switch is an abort of nothing",
+        "I4",
+        _handled(Pending, machine.AbortRequested, _ignore),
+    ),
+    Bug(
+        "restored without a look",
+        "I1",
+        _both(
+            _handled(Restoring, machine.StepDone, _put_back_unseen),
+            _replaced(_Act, "start_old", _nothing),
+        ),
+    ),
+    Bug(
+        "an interrupted rollback is called done",
+        "I1",
+        _handled(Restoring, machine.Resumed, _interrupted_anywhere),
+    ),
     Bug("the candidate restarts by itself", "I1", _replaced(_Act, "create", _create(restart="always"))),
     Bug("the parked one restarts by itself", "I1", _replaced(_Act, "park", _park_keeping_restart)),
     Bug("stop, remove, create", "I5", _replaced(_Act, "park", _park_by_removing)),
@@ -379,10 +417,12 @@ BUGS = (
     Bug("another container is stopped", "I13", _replaced(_Act, "park", _park_somebody)),
     Bug("the candidate is left behind", "I1", _replaced(_Act, "remove_candidate", _nothing)),
     Bug("the old version is left behind", "I1", _replaced(_Act, "remove_old", _nothing)),
-    Bug("the old version is cleared away too", "I5", _replaced(_Act, "remove_candidate", _discard_everything)),
+    Bug(
+        "the old version is cleared away too", "I5", _replaced(_Act, "remove_candidate", _discard_everything)
+    ),
     Bug("a warning tells the configuration", "I14", _replaced(acting, "preflight", _telling_warning)),
     Bug("an error tells a secret", "I14", _replaced(acting, "failed", _telling_error)),
-)  # fmt: skip
+)
 
 
 @contextlib.contextmanager
