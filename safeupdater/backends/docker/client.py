@@ -68,6 +68,7 @@ def connect(url: str | None = None, environment: Mapping[str, str] | None = None
     """
     try:
         import docker
+        import docker.errors
         import docker.utils
     except ImportError as error:  # pragma: no cover - docker is a declared dependency
         raise MissingExtraError("talking to Docker needs the package docker: pip install docker") from error
