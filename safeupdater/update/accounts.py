@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import attrs
 
-from safeupdater.domain.asset import Asset, AssetStatus, UpdateRecord
+from safeupdater.domain.asset import STATUS_TRANSITIONS, Asset, AssetStatus, UpdateRecord
 from safeupdater.domain.change import Change
 from safeupdater.domain.operation import (
     Blame,
@@ -23,7 +23,7 @@ from safeupdater.domain.operation import (
     RollbackRecord,
     Verdict,
 )
-from safeupdater.errors import IllegalTransition, VersionConflict
+from safeupdater.errors import VersionConflict
 from safeupdater.protocols import StateStore
 from safeupdater.update.states import Operation
 
@@ -178,11 +178,15 @@ def _after(change: Change, outcome: Outcome, record: UpdateRecord, asset: Asset)
 
 
 def _moved(asset: Asset, status: AssetStatus) -> Asset:
-    try:
+    """The asset in a status: directly, else by way of "updating", which a scan may have overwritten.
+
+    What a scan found removed stays so until a scan finds it again.
+    """
+    if status is asset.status or status in STATUS_TRANSITIONS[asset.status]:
         return asset.with_status(status)
-    except IllegalTransition:
-        # The record is older than the operation (a scan wrote it meanwhile): go by way of "updating".
+    if AssetStatus.UPDATING in STATUS_TRANSITIONS[asset.status]:
         return asset.with_status(AssetStatus.UPDATING).with_status(status)
+    return asset
 
 
 def lifted(entry: Quarantine, by: str) -> Quarantine:
