@@ -29,7 +29,7 @@ from safeupdater.domain.operation import (
     Woke,
 )
 from safeupdater.domain.plan import Approval, PlannedUpdate
-from safeupdater.errors import LeaseLost, PluginError, StoreError, VersionConflict
+from safeupdater.errors import LeaseLost, PluginError, SafeUpdaterError, StoreError, VersionConflict
 from safeupdater.protocols import (
     Admission,
     Backend,
@@ -164,13 +164,20 @@ class UpdateExecutor:
             if len(queue.flying) >= max_in_flight or self._stopping:
                 queue.waiting.append((index, item))
                 continue
-            opened = item if isinstance(item, str) else self.open(item, queue.approvals.get(item.hash))
+            opened = item if isinstance(item, str) else self._try_open(item, queue.approvals.get(item.hash))
             if isinstance(opened, str):
                 heapq.heappush(queue.flying, (self._clock.monotonic(), index, opened))
             elif opened.code == "concurrency":
                 queue.waiting.append((index, item))
             else:
                 queue.results[index] = opened
+
+    def _try_open(self, planned: PlannedUpdate, approval: Approval | None) -> str | OperationResult:
+        """``open``, where an error is this update's alone: the others go on."""
+        try:
+            return self.open(planned, approval)
+        except SafeUpdaterError as error:
+            return refusal(planned, error.code, error.message)
 
     def _advance_first(self, queue: _Queue) -> None:
         due_s, index, operation_id = queue.flying[0]
@@ -234,6 +241,10 @@ class UpdateExecutor:
         backend = self._backend_of(planned.target_id)
         if backend is None:
             return refusal(planned, "no_backend", f"no backend reaches {planned.target_id}")
+        # Asked before the lease is taken: we may be the one who holds it, for an operation under way.
+        if any(opened.target_id == planned.target_id for opened in self._store.unfinished()):
+            message = f"an update of {planned.target_id} is under way or waits for a person"
+            return refusal(planned, "operation_open", message)
         lease = self._store.acquire(planned.target_id, self._holder, _DEADLINE_S + LEASE_MARGIN_S)
         if lease is None:
             return refusal(planned, "target_busy", f"another updater works on {planned.target_id}")
@@ -281,9 +292,9 @@ class UpdateExecutor:
     def _spend(self, approval: Approval, operation_id: str) -> None:
         key = approval.update_hash
         stored = self._store.get("approval", key)
-        if stored is None or not isinstance(stored.value, Approval) or stored.value.used_by is not None:
-            raise VersionConflict("this approval was used or withdrawn", code="approval_used")
-        spent = attrs.evolve(stored.value, used_by=operation_id)
+        if stored is None or stored.value != approval:
+            raise VersionConflict("this approval was used, withdrawn or replaced", code="approval_used")
+        spent = attrs.evolve(approval, used_by=operation_id)
         self._store.put("approval", key, spent, expected=stored.version)
 
     def _backend_of(self, target_id: str) -> Backend | None:
@@ -400,7 +411,8 @@ class UpdateExecutor:
                 flight.saw(Woke(now_s))
         if self._stopping:
             flight.save(self._store, self._clock, self._notifier)
-            raise _Resting(self._let_go(flight, "stopped", "stopped; recover goes on with it"))
+            if next_command(flight.state) is not None:
+                raise _Resting(self._let_go(flight, "stopped", "stopped; recover goes on with it"))
         self._carry_out(flight)
 
     def _carry_out(self, flight: Flight) -> None:
@@ -528,6 +540,9 @@ class UpdateExecutor:
 
     def _let_go(self, flight: Flight, code: str, message: str) -> Done:
         self._flights.pop(flight.operation_id, None)
+        if flight.unsaved and (is_ended(flight.state) or is_parked(flight.state)):
+            # It may be durable all the same, and then nobody takes it up to tell of it.
+            self._alert(flight.result_of(flight.state, self._clock.now()))
         if code != "lease_lost":
             self._release(flight.lease)
         return Done(flight.result(self._clock.now(), code=code, message=message))

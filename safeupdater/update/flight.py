@@ -138,8 +138,15 @@ class Flight:
         return verdict.tally if verdict else Tally()
 
     def result(self, finished: datetime, *, code: str = "", message: str = "") -> OperationResult:
-        """What became of it; an operation that is neither ended nor parked is ``interrupted``."""
-        match self.state:
+        """What became of it; what is not known to be ended or parked durably is ``interrupted``."""
+        durable = self.base if self.unsaved and self.base is not None else self.state
+        return self.result_of(durable, finished, code=code, message=message)
+
+    def result_of(
+        self, state: State, finished: datetime, *, code: str = "", message: str = ""
+    ) -> OperationResult:
+        """The result that a state stands for; one that is neither ended nor parked is ``interrupted``."""
+        match state:
             case Ended() as ended:
                 outcome, code, message = ended.outcome, ended.code, ended.message
             case Held() as held:
@@ -151,5 +158,5 @@ class Flight:
         return OperationResult(
             operation_id=self.operation_id, target_id=self.opened.target_id, outcome=outcome, code=code,
             message=message, changes=self.opened.changes, started=self.started, finished=finished,
-            warnings=self.warnings, leftovers=self.state.operation.leftovers, tally=self.tally,
+            warnings=self.warnings, leftovers=state.operation.leftovers, tally=self.tally,
         )  # fmt: skip
