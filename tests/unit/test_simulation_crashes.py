@@ -6,10 +6,12 @@ A violation names what replays it: ``python -m tests.simulation --replay …``.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 import pytest
 
-from tests.simulation.__main__ import main
+from tests.simulation import coverage
+from tests.simulation.__main__ import Row, main, show
 from tests.simulation.crashes import MISHAPS, SCENARIOS, WORLD_FAULTS, Scenario, enumerate_faults, replay_case
 from tests.simulation.faults import Fault
 from tests.simulation.files import CrashingLog
@@ -97,3 +99,21 @@ def test_the_command_replays_what_a_violation_names(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == "it holds\n"
     with pytest.raises(SystemExit, match="names nothing to replay"):
         main(["--replay", "nonsense"])
+
+
+def test_the_table_shows_what_was_tried_and_a_pair_that_was_never_hit_fails_a_whole_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    every_pair = {(state, fault) for state in coverage.STATES for fault in Fault}
+    row = Row(what="something", runs=1234, checked=Counter(I1=5, I11=7), coverage=every_pair)
+    assert show([row], is_whole=True)
+    assert "exercised: I1 5  I11 7" in capsys.readouterr().out
+
+    row.coverage = every_pair - {("Held", Fault.TORN)}
+    assert not show([row], is_whole=True)
+    assert "never hit: Held × torn write (F03)" in capsys.readouterr().out
+    assert show([row], is_whole=False)
+
+    row.violations = ["I1: neither (--replay x)"]
+    assert not show([row], is_whole=False)
+    assert "VIOLATION: something: I1: neither (--replay x)" in capsys.readouterr().out
