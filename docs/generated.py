@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import safeupdater
 from safeupdater import errors
 from safeupdater.config import schema, sections
 from safeupdater.domain.asset import STATUS_TRANSITIONS, AssetStatus
@@ -22,6 +23,16 @@ from safeupdater.update import machine
 DOCS = Path(__file__).parent
 CORE = frozenset({"update", "gates", "health", "analysis", "protocols", "domain", "errors"})
 REGION = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
+
+
+def public_names() -> str:
+    """Every exported name with its home and the first line of its docstring."""
+    rows = ["| Name | Home | What it is |", "|---|---|---|"]
+    for name in sorted(set(safeupdater.__all__) - {"__version__"}, key=str.lower):
+        value = getattr(safeupdater, name)
+        first = (value.__doc__ or "").strip().partition("\n")[0]
+        rows.append(f"| `{name}` | `{value.__module__}` | {first} |")
+    return "\n".join(rows)
 
 
 def error_table() -> str:
@@ -148,6 +159,7 @@ def machine_diagram() -> str:
 
 REGIONS: dict[str, Callable[[], str]] = {
     "errors": error_table,
+    "public-names": public_names,
     "machine-diagram": machine_diagram,
     "machine-states": machine_states,
     "asset-states": asset_states,
