@@ -277,8 +277,11 @@ def show(rows: list[Row], *, is_whole: bool) -> bool:
     if hit:
         print("\n" + coverage.table(hit))
         missing = [f"never hit: {state} × {fault.value}" for state, fault in coverage.missing(hit)]
-        print(*missing or ["no pair of a state and a fault is unreachable, and each was hit"], sep="\n")
-        holds = not (missing and is_whole)
+        if not missing:
+            print("no pair of a state and a fault is unreachable, and each was hit")
+        elif is_whole:
+            print(*missing, sep="\n")
+            holds = False
     for row in rows:
         for violation in row.violations:
             print(f"VIOLATION: {row.what}: {violation}")
