@@ -48,6 +48,11 @@ _QUIET = frozenset({Outcome.SUCCEEDED, Outcome.ABORTED, Outcome.ROLLED_BACK})
 Trace = Mapping[str, tuple[str, bool, str, str, str]]
 
 
+def _is_resolved(journal: list[Any]) -> bool:
+    """Whether a person decided about any of these operations."""
+    return any(isinstance(event, Resolved) for events in journal for event in events)
+
+
 def _last_word(events: tuple[Any, ...]) -> Any:
     """The last record that is not a request which came too late."""
     return next(event for event in reversed(events) if not isinstance(event, AbortRequested))
@@ -100,6 +105,8 @@ class Checker:
     journals: dict[str, tuple[object, ...]] = attrs.Factory(dict)
     snapshots: dict[str, Snapshot] = attrs.Factory(dict)
     crashes: int = 0
+    restarts: int = 0
+    edited: set[str] = attrs.Factory(set)
     alerts: list[Any] = attrs.Factory(list)
 
     def holds(self, name: str, condition: bool, why: str) -> None:
@@ -257,9 +264,9 @@ class Checker:
         if verdict.verdict is not Verdict.COMMIT:
             return
         behaviour = self._behaviour(events[0])
-        is_good = (
-            behaviour.startable and behaviour.exits_after_s is None and behaviour.ready_after_s is not None
-        )
+        # A daemon restart between two looks starts a release that had exited again.
+        exits = behaviour.exits_after_s is not None and not self.restarts
+        is_good = behaviour.startable and not exits and behaviour.ready_after_s is not None
         self.holds("I10", is_good, f"committed a bad release: {behaviour}")
         self.holds("I10", verdict.tally.ok >= 3, f"committed on {verdict.tally}")
         ready = any(type(event).__name__ == "BecameReady" for event in events)
@@ -286,6 +293,9 @@ class Checker:
         self.holds("I11", all(map(_is_at_rest, ends)), "an operation did not end")
         finished = [event for event in ends if isinstance(event, Finished)]
         outcomes = {event.outcome for event in finished}
+        displaced = outcomes & {Outcome.SUPERSEDED, Outcome.TARGET_GONE}
+        meddled = name in self.removed or name in self.edited or _is_resolved(journal)
+        self.holds("I15", meddled or not displaced, f"{displaced} though nobody touched {name}")
         if not (outcomes <= _QUIET and len(finished) == len(ends)):
             raised = {alert.target_id for alert in self.alerts}
             # A crash between the last record and the alert loses the alert; the journal still has it.

@@ -355,6 +355,7 @@ class Harness:
     # --- what people and machines do -----------------------------------------------------------------------
 
     def _faulted(self, fault: Fault, name: str) -> None:
+        self.checker.restarts += fault is Fault.RESTART
         self.checker.crashes += fault in (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.TORN)
         for opened in self.inner.unfinished():
             state = replay(entry.event for entry in self.inner.load(opened.operation_id))
@@ -407,3 +408,4 @@ class Harness:
         if container is not None:
             container.config = {**container.config, "edited": self.injector.count}
             self.checker.touched[container.id] = self.injector.count
+            self.checker.edited.add(name)
