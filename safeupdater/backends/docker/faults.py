@@ -53,7 +53,7 @@ _FROM_MESSAGE: tuple[tuple[re.Pattern[str], Fault], ...] = tuple(
             ),
         ),
         (
-            r"manifest unknown|manifest for .* not found|not found: manifest",
+            r"manifest unknown|manifest for .* not found|not found: manifest|unknown blob|blob unknown",
             Fault("image_gone", False, "the registry no longer has this image: plan again"),
         ),
         (
