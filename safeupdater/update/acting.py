@@ -13,6 +13,8 @@ from safeupdater.domain.operation import (
     OperationSettings,
     Phase,
     PreflightPassed,
+    PreflightReport,
+    Snapshot,
     SnapshotCaptured,
     StepDone,
     StepFailed,
@@ -62,6 +64,11 @@ def refused(phase: Phase, step: str, outcome: StepOutcome) -> StepFailed:
     )
 
 
+def _nonsense(answer: object, wanted: str) -> StepOutcome:
+    message = f"the backend answered a {type(answer).__name__} instead of a {wanted}"
+    return StepOutcome(StepStatus.REFUSED, "backend_nonsense", message)
+
+
 def preflight(
     backend: Backend, context: OperationContext, checks: Sequence[HealthCheck], clock: Clock
 ) -> PreflightPassed | StepFailed:
@@ -69,6 +76,8 @@ def preflight(
     phase, step = Phase.PREFLIGHT, Phase.PREFLIGHT.value
     try:
         report = backend.preflight(context)
+        if not isinstance(report, PreflightReport):
+            return refused(phase, step, _nonsense(report, "PreflightReport"))
         if report.refusal is not None:
             return refused(phase, step, report.refusal)
         if not report.running and context.settings.unrunnable is Unrunnable.DEFER:
@@ -90,12 +99,20 @@ def preflight(
 def _self_tests(checks: Sequence[HealthCheck]) -> tuple[tuple[str, ...], str]:
     warnings = []
     for check in checks:
-        sample = check.self_test(_SELF_TEST_TIMEOUT_S)
+        sample = _self_test(check)
         if sample.status is SampleStatus.OK:
             return (), type(check).__name__
         if sample.status is SampleStatus.VOID:
             warnings.append(f"{type(check).__name__} could not be tested: {sample.detail}")
     return tuple(warnings), ""
+
+
+def _self_test(check: HealthCheck) -> Sample:
+    try:
+        sample = check.self_test(_SELF_TEST_TIMEOUT_S)
+    except Exception as error:  # noqa: BLE001  a border: probes are foreign code
+        return Sample(SampleStatus.VOID, 0.0, f"it raised {type(error).__name__}")
+    return sample if isinstance(sample, Sample) else Sample(SampleStatus.VOID, 0.0, "it answered nonsense")
 
 
 def _baseline(
@@ -122,6 +139,8 @@ def capture(
     phase, step = Phase.CAPTURING, Phase.CAPTURING.value
     try:
         snapshot = backend.capture(context)
+        if not isinstance(snapshot, Snapshot):
+            return context, refused(phase, step, _nonsense(snapshot, "Snapshot"))
         store.put("snapshot", context.operation_id, snapshot)
     except StoreError:
         raise
@@ -143,8 +162,7 @@ def perform(
     except Exception as error:  # noqa: BLE001  a border: backends are foreign code
         return failed(phase, step, error)
     if not isinstance(outcome, StepOutcome):
-        message = f"the backend answered a {type(outcome).__name__} instead of a StepOutcome"
-        return refused(phase, step, StepOutcome(StepStatus.REFUSED, "backend_nonsense", message))
+        return refused(phase, step, _nonsense(outcome, "StepOutcome"))
     if outcome.status is StepStatus.DONE:
         return StepDone(phase=phase, step=step, detail=outcome.message)
     return refused(phase, step, outcome)

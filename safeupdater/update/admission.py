@@ -9,6 +9,7 @@ import attrs
 
 from safeupdater.domain.asset import AssetId
 from safeupdater.domain.operation import (
+    Blame,
     Finished,
     OperationPlanned,
     Resolved,
@@ -65,7 +66,7 @@ class LocalAdmission:
         recent = [
             stored.value
             for _, stored in self._store.iterate("rollback")
-            if isinstance(stored.value, RollbackRecord) and now - _HOUR < stored.value.at <= now
+            if isinstance(stored.value, RollbackRecord) and _is_automatic(stored.value, now - _HOUR, now)
         ]
         if len(recent) < limits.breaker_per_hour:
             return None
@@ -76,7 +77,7 @@ class LocalAdmission:
         records = list(rollbacks_of(self._store, planned.target_id))
         if not records:
             return None
-        today = [record for record in records if now - _DAY < record.at <= now]
+        today = [record for record in records if _is_automatic(record, now - _DAY, now)]
         if len(today) >= limits.max_per_day:
             until = min(record.at for record in today) + _DAY
             message = f"{planned.target_id} was rolled back {len(today)} times within a day"
@@ -110,6 +111,11 @@ class LocalAdmission:
                 return True
             case _:
                 return False
+
+
+def _is_automatic(record: RollbackRecord, since: datetime, now: datetime) -> bool:
+    """Whether a rollback happened by itself in that time; one that a person wished is in no budget."""
+    return record.blame is not Blame.REQUEST and since < record.at <= now
 
 
 def _always(limits: Limits) -> Callable[[PlannedUpdate], Limits]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import assert_never
 
@@ -16,6 +17,7 @@ from safeupdater.domain.notice import Severity
 from safeupdater.domain.operation import (
     Finished,
     HookPoint,
+    JournalEntry,
     OperationPlanned,
     OperationSettings,
     Outcome,
@@ -215,7 +217,8 @@ class UpdateExecutor:
         settings = self._review(planned, now, approval)
         if isinstance(settings, OperationResult):
             return settings
-        admitted = self._admission.admit(planned, now)
+        with _border("admission"):
+            admitted = self._admission.admit(planned, now)
         if not admitted.admitted:
             return refusal(planned, admitted.code, admitted.message, admitted.until)
         return self._begin(planned, settings, now, approval=approval)
@@ -267,12 +270,14 @@ class UpdateExecutor:
         lease: Lease,
         now: datetime,
     ) -> str:
+        with _border(f"the backend {backend.name}"):
+            steps = _checked(backend.steps(planned, settings), backend)
         opened = OperationPlanned(
             operation_id=self._new_id(),
             target_id=planned.target_id,
             planned=planned,
             settings=settings,
-            steps=_with_hooks(_checked(backend.steps(planned, settings), backend), settings),
+            steps=_with_hooks(steps, settings),
             restores=restores,
             can_resume=backend.can_resume_switch,
         )
@@ -304,7 +309,8 @@ class UpdateExecutor:
         self, opened: OperationPlanned, state: State, backend: Backend, lease: Lease, started: datetime
     ) -> Flight:
         settings = opened.settings
-        checks = tuple(self._checks.create(spec.type, **spec.options) for spec in settings.health.checks)
+        with _border("a health check"):
+            checks = tuple(self._checks.create(spec.type, **spec.options) for spec in settings.health.checks)
         context = OperationContext(
             operation_id=opened.operation_id,
             epoch=lease.epoch,
@@ -347,17 +353,33 @@ class UpdateExecutor:
             lease = self._store.acquire(opened.target_id, self._holder, _DEADLINE_S + LEASE_MARGIN_S)
             if lease is None:
                 return _rests(opened, "target_busy", f"another updater works on {opened.target_id}")
+        try:
+            self._flights[operation_id] = self._taken_up(opened, entries, backend, lease)
+        except Exception:
+            if lease is not None:
+                self._release(lease)
+            raise
+        return None
+
+    def _taken_up(
+        self,
+        opened: OperationPlanned,
+        entries: Sequence[JournalEntry],
+        backend: Backend | None,
+        lease: Lease | None,
+    ) -> Flight:
+        if lease is not None:
             # What was journaled before the lease was ours counts too.
-            entries = self._store.load(operation_id)
-            state = replay(entry.event for entry in entries)
+            entries = self._store.load(opened.operation_id)
+        state = replay(entry.event for entry in entries)
+        is_at_rest = is_ended(state) or is_parked(state)
         lease = lease or Lease(key=opened.target_id, holder="", epoch=entries[-1].epoch, ttl_s=0.0)
         assert backend is not None or is_ended(state)
         flight = self._flight(opened, state, backend, lease, entries[0].at)  # type: ignore[arg-type]
         flight.version = len(entries)
-        if not (is_ended(state) or is_parked(state)):
+        if not is_at_rest:
             flight.happened(Resumed(by=self._holder, epoch=lease.epoch, proved=self._is_proved(flight)))
-        self._flights[operation_id] = flight
-        return None
+        return flight
 
     def _is_proved(self, flight: Flight) -> bool:
         """Whether an interrupted switch is observed complete and ours, where the runtime can prove that."""
@@ -387,7 +409,10 @@ class UpdateExecutor:
         ``Done`` with the outcome ``interrupted`` means that this executor let go of it: somebody else
         works on it, the store does not answer, or ``stop`` was called; ``recover`` goes on from there.
         """
-        refused = self.take_up(operation_id)
+        try:
+            refused = self.take_up(operation_id)
+        except SafeUpdaterError as error:
+            return Done(_untouched(operation_id, error))
         if refused is not None:
             return Done(refused)
         flight = self._flights[operation_id]
@@ -570,14 +595,14 @@ class UpdateExecutor:
         flight.warnings = getattr(last, "warnings", ())
 
     def _show(self, flight: Flight, step: str, progress: Progress | None = None) -> None:
-        if self._progress is not None:
-            self._progress(
-                Progressed(
-                    operation_id=flight.operation_id, target_id=flight.opened.target_id,
-                    state=type(flight.state).__name__.lower(), step=step, progress=progress,
-                    tally=flight.tally,
-                )
-            )  # fmt: skip
+        if self._progress is None:
+            return
+        progressed = Progressed(
+            operation_id=flight.operation_id, target_id=flight.opened.target_id,
+            state=type(flight.state).__name__.lower(), step=step, progress=progress, tally=flight.tally,
+        )  # fmt: skip
+        with contextlib.suppress(Exception):  # a border: who is only shown something stops no update
+            self._progress(progressed)
 
     def _reporter(self, flight: Flight, step: str) -> Callable[[Progress], None]:
         return lambda progress: self._show(flight, step, progress)
@@ -625,6 +650,14 @@ def _rests(opened: OperationPlanned, code: str, message: str) -> OperationResult
     )  # fmt: skip
 
 
+def _untouched(operation_id: str, error: SafeUpdaterError) -> OperationResult:
+    """An operation that could not even be taken up: it is as it was, and so are all others."""
+    return OperationResult(
+        operation_id=operation_id, target_id="", outcome=Outcome.INTERRUPTED, code=error.code,
+        message=error.message,
+    )  # fmt: skip
+
+
 def _unknown(operation_id: str) -> OperationResult:
     return OperationResult(
         operation_id=operation_id, target_id="", outcome=Outcome.REFUSED, code="unknown_operation",
@@ -632,7 +665,20 @@ def _unknown(operation_id: str) -> OperationResult:
     )  # fmt: skip
 
 
+@contextlib.contextmanager
+def _border(what: str) -> Iterator[None]:
+    """Foreign code is called here: what it raises is said without its text, which may hold anything."""
+    try:
+        yield
+    except SafeUpdaterError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{what} raised {type(error).__name__}") from error
+
+
 def _checked(steps: Steps, backend: Backend) -> Steps:
+    if not isinstance(steps, Steps):
+        raise PluginError(f"the backend {backend.name} answered a {type(steps).__name__} instead of Steps")
     if not steps.switching or not steps.restoring:
         raise PluginError(f"the backend {backend.name} declares no way to switch or none to restore")
     return steps

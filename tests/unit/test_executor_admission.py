@@ -1,0 +1,209 @@
+"""Who may begin when: turns, cooldowns, budgets and the breaker."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from safeupdater.backends.memory import CRASHES, Behaviour, MemoryBackend, MemoryWorld
+from safeupdater.domain.operation import OnInconclusive, Outcome, Resolution
+from safeupdater.update.admission import Limits, LocalAdmission, failure_domain
+from safeupdater.update.executor import Progressed
+from safeupdater.update.result import OperationResult
+from tests.support.engine import WEB, Bench, FakeCheck, FakeChecks, outcomes, policy_with
+
+NO_COOLDOWN: dict[str, Any] = policy_with(rollback={"cooldown": "0s", "max_per_day": 2})
+
+
+def many(bench: Bench, *names: str, version: str = "1.1.0", **arguments: Any) -> list[Any]:
+    """Containers of those names on 1.0.0, and their planned updates."""
+    for name in names:
+        bench.world.run(name, f"{name}:1.0.0")
+        bench.publish(version, name=name, **arguments)
+    bench.updater.scan()
+    return list(bench.updater.plan().updates)
+
+
+def most_at_once(bench: Bench, updates: list[Any], **arguments: Any) -> int:
+    """Runs updates, all of which succeed, and counts how many were under way side by side."""
+    most = 0
+
+    def count(progressed: Progressed) -> None:
+        nonlocal most
+        most = max(most, len(bench.store.unfinished()))
+
+    bench.updater.executor.on_progress(count)
+    assert set(outcomes(bench.updater.executor.run(updates, **arguments))) == {Outcome.SUCCEEDED}
+    return most
+
+
+# --- turns --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_no_more_than_max_concurrent_are_under_way_on_one_host_and_all_get_their_turn(limit: int) -> None:
+    bench = Bench(policy_with(max_concurrent=limit))
+    updates = many(bench, "a", "b", "c", "d", "e")
+    assert most_at_once(bench, updates) == limit
+
+
+def test_no_more_than_max_in_flight_are_under_way_whatever_the_policy_allows() -> None:
+    bench = Bench(policy_with(max_concurrent=50))
+    updates = many(bench, "a", "b", "c", "d", "e")
+    assert most_at_once(bench, updates, max_in_flight=3) == 3
+
+
+def test_hosts_do_not_wait_for_one_another() -> None:
+    bench = Bench()
+    other = MemoryWorld(bench.clock, host="elsewhere")
+    other.run("web", "web:1.0.0")
+    other.publish("web:1.1.0")
+    bench.updater = bench.process(backends=[bench.backend, MemoryBackend(other)])
+    bench.publish()
+    bench.updater.scan()
+    assert most_at_once(bench, list(bench.updater.plan().updates)) == 2
+    assert bench.running == {"web": "1.1.0"}
+    assert other.containers["web"].image.tag == "1.1.0"
+
+
+@pytest.mark.parametrize(
+    ("target", "domain"),
+    [
+        ("docker://h1/web", "docker://h1"),
+        ("k8s://c1/shop/deployment/web", "k8s://c1/shop"),
+        ("helm://c1/shop/web", "helm://c1/shop"),
+    ],
+)
+def test_what_fails_together_is_a_host_or_a_namespace(target: str, domain: str) -> None:
+    assert failure_domain(target) == domain
+
+
+def test_an_update_of_another_process_is_waited_for_too() -> None:
+    bench = Bench()
+    updates = many(bench, "a")
+    first = bench.open()
+    other = bench.process()
+    result = other.executor.open(updates[0])
+    assert isinstance(result, OperationResult)
+    assert result.code == "concurrency"
+    assert bench.run(first).succeeded
+    assert isinstance(other.executor.open(updates[0]), str)
+
+
+def test_what_waits_for_a_person_holds_nobody_up() -> None:
+    bench = Bench(
+        policy_with(
+            rollback={"on_inconclusive": str(OnInconclusive.HOLD.value)},
+            health={"checks": [{"type": "http", "port": 80}]},
+        )
+    )
+    check = FakeCheck()
+    bench.updater = bench.process(checks=FakeChecks(check))
+    held = bench.open()
+    bench.steps_until(held, "Watching")
+    check.answer = ValueError("no measurement")
+    assert bench.run(held).outcome is Outcome.HELD
+    check.answer = FakeCheck().answer
+    updates = [item for item in many(bench, "a") if item.target_id != WEB]
+    assert outcomes(bench.updater.executor.run(updates)) == [Outcome.SUCCEEDED]
+
+
+def test_a_failed_rollback_holds_nobody_up_but_what_a_person_decided_takes_its_turn() -> None:
+    bench = Bench()
+    failed = _stuck(bench)
+    updates = [item for item in many(bench, "a") if item.target_id != WEB]
+    admission = LocalAdmission(bench.store)
+    assert admission.admit(updates[0], bench.clock.now()).admitted
+    bench.updater.rollbacks.decide(WEB, Resolution.ABANDON, by="ada")
+    bench.updater.executor.run([failed])
+    assert admission.admit(updates[0], bench.clock.now()).admitted
+
+
+def _stuck(bench: Bench) -> str:
+    """An update whose rollback failed."""
+    operation_id = bench.open(behaviour=CRASHES)
+    bench.world.behaviours[bench.world.containers["web"].image.digest or ""] = Behaviour(startable=False)
+    assert bench.run(operation_id).outcome is Outcome.ROLLBACK_FAILED
+    return operation_id
+
+
+# --- after rollbacks ----------------------------------------------------------------------------------------
+
+
+def test_after_a_rollback_the_target_rests_for_the_cooldown() -> None:
+    bench = Bench()
+    assert bench.run(bench.plan(behaviour=CRASHES)).outcome is Outcome.ROLLED_BACK
+    went_back = bench.clock.now()
+    result = bench.run(bench.plan("1.2.0"))
+    assert (result.outcome, result.code) == (Outcome.REFUSED, "cooldown")
+    assert result.until is not None
+    assert timedelta(minutes=59) < result.until - bench.clock.now() <= timedelta(hours=1)
+    assert result.until <= went_back + timedelta(hours=1)
+    bench.clock.advance(3600.0)
+    assert bench.run(bench.plan_of("web", "1.2.0")).succeeded
+
+
+def test_a_success_costs_no_cooldown() -> None:
+    bench = Bench()
+    assert bench.run(bench.plan()).succeeded
+    assert bench.run(bench.plan("1.2.0")).succeeded
+
+
+def test_a_clock_that_jumps_back_cannot_make_a_cooldown_longer() -> None:
+    bench = Bench()
+    assert bench.run(bench.plan(behaviour=CRASHES)).outcome is Outcome.ROLLED_BACK
+    bench.clock.jump(timedelta(days=-3650))
+    result = bench.run(bench.plan("1.2.0"))
+    assert result.code == "cooldown"
+    assert result.until == bench.clock.now() + timedelta(hours=1)
+
+
+def test_a_target_is_rolled_back_no_more_than_max_per_day_times() -> None:
+    bench = Bench(NO_COOLDOWN)
+    for number in (1, 2):
+        assert bench.run(bench.plan(f"1.{number}.0", CRASHES)).outcome is Outcome.ROLLED_BACK
+        bench.clock.advance(2 * 3600.0)
+    result = bench.run(bench.plan("1.3.0"))
+    assert (result.outcome, result.code) == (Outcome.REFUSED, "rollback_budget_spent")
+    assert result.until is not None
+    bench.clock.advance((result.until - bench.clock.now()).total_seconds())
+    assert bench.run(bench.plan_of("web", "1.3.0")).succeeded
+
+
+def test_the_breaker_stops_everything_after_three_rollbacks_within_an_hour() -> None:
+    bench = Bench(NO_COOLDOWN)
+    for update in many(bench, "a", "b", "c", behaviour=CRASHES):
+        assert bench.run(update).outcome is Outcome.ROLLED_BACK
+    result = bench.run(bench.plan())
+    assert (result.outcome, result.code) == (Outcome.REFUSED, "breaker_open")
+    assert result.until is not None
+    bench.clock.advance((result.until - bench.clock.now()).total_seconds())
+    assert bench.run(bench.plan_of("web", "1.1.0")).succeeded
+
+
+def test_one_run_over_many_bad_releases_stops_at_the_breaker() -> None:
+    bench = Bench(NO_COOLDOWN)
+    bench.updater.executor.run(many(bench, "a", "b", "c", "d", "e", "f", behaviour=CRASHES))
+    rolled = [stored for _, stored in bench.store.iterate("rollback")]
+    assert len(rolled) == 3
+
+
+def test_rollbacks_that_people_wished_cost_a_cooldown_but_no_budget() -> None:
+    bench = Bench(policy_with(rollback={"cooldown": "1m", "max_per_day": 1}))
+    for _ in range(4):
+        operation_id = bench.open()
+        bench.steps_until(operation_id, "Watching")
+        bench.updater.abort(WEB, by="ada")
+        assert bench.run(operation_id).outcome is Outcome.ROLLED_BACK
+        assert bench.run(bench.plan()).code == "cooldown"
+        bench.clock.advance(60.0)
+    assert bench.updater.rollbacks.quarantined() == ()
+    assert bench.run(bench.plan()).succeeded
+
+
+def test_limits_can_be_given_as_they_are() -> None:
+    bench = Bench()
+    admission = LocalAdmission(bench.store, Limits(max_concurrent=0))
+    assert admission.admit(bench.plan(), bench.clock.now()).code == "concurrency"
