@@ -7,11 +7,12 @@ only writes it again.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import attrs
 
+from safeupdater.domain.artifact import Artifact
 from safeupdater.domain.asset import STATUS_TRANSITIONS, Asset, AssetStatus, UpdateRecord
 from safeupdater.domain.change import Change
 from safeupdater.domain.operation import (
@@ -40,9 +41,9 @@ _MAX_AUTOMATIC_ATTEMPTS = 2
 _Change = Callable[[Asset], Asset]
 
 
-def bits_of(change: Change) -> str:
-    """What a quarantine is keyed by: the digest of the new bits, else the tag where that is all we have."""
-    return change.new.digest or change.new.version_text
+def bits_of(version: Artifact) -> str:
+    """What a quarantine is keyed by: the digest of the bits, else the tag where that is all we have."""
+    return version.digest or version.version_text
 
 
 def quarantine_key(asset_id: str, bits: str) -> str:
@@ -54,19 +55,23 @@ def settle(
     store: StateStore, operation: Operation, ending: Finished, *, started: datetime, now: datetime
 ) -> None:
     """Writes what follows from an ending."""
-    verdict = operation.verdict
+    verdict, opened = operation.verdict, operation.opened
     went_back = ending.outcome in (Outcome.ROLLED_BACK, Outcome.ROLLBACK_FAILED)
     if went_back and verdict is not None and verdict.verdict is Verdict.RESTORE:
-        _remember_rollback(store, operation.opened, verdict.blame, now)
-        if _is_to_be_quarantined(store, operation.opened, verdict.blame):
-            _quarantine(store, operation.opened, verdict.message, now)
-    record_outcome(store, operation.opened, ending, started=started, now=now)
+        _remember_rollback(store, opened, verdict.blame, now)
+        if _is_to_be_quarantined(store, opened, verdict.blame):
+            _quarantine(store, opened, [change.new for change in opened.changes], verdict.message, now)
+    elif opened.restores is not None and ending.outcome is Outcome.SUCCEEDED:
+        # Somebody went back by hand: the version that they left must not come again by itself.
+        left = [change.current for change in opened.changes]
+        _quarantine(store, opened, left, opened.planned.decision.reason, now)
+    record_outcome(store, opened, ending, started=started, now=now)
 
 
 def _remember_rollback(store: StateStore, opened: OperationPlanned, blame: Blame, now: datetime) -> None:
     key = f"{opened.target_id}#{opened.operation_id}"
     if store.get("rollback", key) is None:
-        bits = tuple(sorted(bits_of(change) for change in opened.changes))
+        bits = tuple(sorted(bits_of(change.new) for change in opened.changes))
         store.put(
             "rollback",
             key,
@@ -90,7 +95,7 @@ def rollbacks_of(store: StateStore, target_id: str) -> Iterable[RollbackRecord]:
 def _is_to_be_quarantined(store: StateStore, opened: OperationPlanned, blame: Blame) -> bool:
     """A bad release at once; one that the surroundings failed twice as well; never for somebody's wish."""
     if blame is Blame.ENVIRONMENT:
-        bits = {bits_of(change) for change in opened.changes}
+        bits = {bits_of(change.new) for change in opened.changes}
         failed = [
             record
             for record in rollbacks_of(store, opened.target_id)
@@ -100,13 +105,15 @@ def _is_to_be_quarantined(store: StateStore, opened: OperationPlanned, blame: Bl
     return blame is Blame.RELEASE
 
 
-def _quarantine(store: StateStore, opened: OperationPlanned, reason: str, now: datetime) -> None:
-    for change in opened.changes:
-        bits = bits_of(change)
+def _quarantine(
+    store: StateStore, opened: OperationPlanned, versions: Sequence[Artifact], reason: str, now: datetime
+) -> None:
+    for change, version in zip(opened.changes, versions, strict=True):
+        bits = bits_of(version)
         entry = Quarantine(
             asset_id=change.asset_id,
             digest=bits,
-            version=change.new.version_text,
+            version=version.version_text,
             operation_id=opened.operation_id,
             reason=reason,
             since=now,

@@ -51,7 +51,7 @@ class StoreFacts:
         return found
 
     def _quarantined(self, candidate: Candidate) -> str | None:
-        key = quarantine_key(candidate.asset.id, bits_of(candidate.change))
+        key = quarantine_key(candidate.asset.id, bits_of(candidate.change.new))
         stored = self._store.get("quarantine", key)
         entry = stored.value if stored else None
         if not isinstance(entry, Quarantine):

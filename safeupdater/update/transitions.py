@@ -252,7 +252,8 @@ def _never_ready(operation: Operation, seen: Observed) -> State:
     if seen.observation is None:
         message = f"the runtime did not say within {timeout_s:g} s whether the new version is ready"
         return _go_back(operation, "not_observed", message, Blame.ENVIRONMENT)
-    detail = seen.observation.detail or seen.sample.detail or seen.observation.code
+    probed = seen.sample.detail if seen.sample.status is not SampleStatus.OK else ""
+    detail = probed or seen.observation.detail or seen.observation.code
     message = f"not ready within {timeout_s:g} s: {detail}"
     return _go_back(operation, "ready_timeout", message, Blame.RELEASE)
 

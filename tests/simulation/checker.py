@@ -279,7 +279,7 @@ class Checker:
         if verdict.blame is not Blame.RELEASE:
             return
         for change in events[0].planned.changes:
-            stored = self.store.get("quarantine", quarantine_key(change.asset_id, bits_of(change)))
+            stored = self.store.get("quarantine", quarantine_key(change.asset_id, bits_of(change.new)))
             is_kept = stored is not None and isinstance(stored.value, Quarantine)
             self.holds("I9", is_kept, "rolled back without the quarantine being durable")
 

@@ -30,7 +30,7 @@ from safeupdater.backends.docker.wire import (
     ListedImage,
 )
 from safeupdater.domain.artifact import ImageReference
-from safeupdater.domain.asset import Asset, AssetId, AssetType
+from safeupdater.domain.asset import Asset, AssetId, AssetStatus, AssetType
 from safeupdater.errors import InvalidReference
 from safeupdater.protocols import ScanReport
 
@@ -271,6 +271,7 @@ class DockerScanner:
             platform=self.version.platform,
             running=container.is_running,
             owner=container.owner,
+            status=_status(container),
             last_scan=now,
             metadata={key: value for key, value in metadata.items() if value not in (None, "", False)},
             labels=container.labels,
@@ -302,6 +303,13 @@ def _reference(text: str) -> ImageReference | None:
 def _repository(text: str) -> str | None:
     reference = _reference(text)
     return reference.name if reference else None
+
+
+def _status(container: ContainerMetadata) -> AssetStatus:
+    """Healthy while it runs and no HEALTHCHECK says otherwise; of what is stopped nothing is known."""
+    if not container.is_running or container.health == "starting":
+        return AssetStatus.UNKNOWN
+    return AssetStatus.FAILED if container.health == "unhealthy" else AssetStatus.HEALTHY
 
 
 def _health(status: str) -> str:
