@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -128,19 +127,13 @@ def _nothing_ready(
 
 
 def _agreed(session: Session, ready: Sequence[PlannedUpdate]) -> bool:
-    """Asks on a terminal.
-
-    Raises:
-        click.UsageError: there is nobody to ask.
-    """
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError("there is no terminal to ask on: pass --yes to apply without being asked")
+    """Shows what would be done, and asks."""
     for update in ready:
         steps = ", ".join(f"{change} ({change.change_type})" for change in update.changes)
         session.err.print(
             Text.assemble("  ", (clean(target_name(update.target_id)), "bold"), f"  {clean(steps)}")
         )
-    return click.confirm(f"Apply {counted(len(ready), 'update')}?", err=True)
+    return session.confirm(f"Apply {counted(len(ready), 'update')}?")
 
 
 def show_results(session: Session, results: Sequence[OperationResult], plan: Plan | None = None) -> None:

@@ -7,10 +7,12 @@ import functools
 import getpass
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
+import click
 from rich.console import Console, RenderableType
 from rich.text import Text
 
@@ -33,6 +35,8 @@ class World:
     clock: Clock = attrs.field(factory=SystemClock)
     backends: Sequence[Backend] | None = None
     tags: TagSource | None = None
+    confirm: Callable[[str], bool] | None = None
+    """Answers instead of somebody at a terminal."""
 
 
 class Session:
@@ -98,6 +102,18 @@ class Session:
         """Names environment variables that look like ours and are not."""
         for warning in unknown_variables(self.world.environ):
             self.warn(warning)
+
+    def confirm(self, question: str) -> bool:
+        """Asks who watches.
+
+        Raises:
+            click.UsageError: there is nobody to ask.
+        """
+        if self.world.confirm is not None:
+            return self.world.confirm(question)
+        if not (sys.stdin.isatty() and self.err.is_terminal):
+            raise click.UsageError("there is no terminal to ask on: pass --yes to apply without being asked")
+        return click.confirm(question, err=True)
 
     # --- what it works with ---------------------------------------------------------------------------------
 

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.text import Text
 
 from safeupdater.cli.exits import Exit
 from safeupdater.cli.options import Group
 from safeupdater.cli.places import shown_store
 from safeupdater.cli.session import Session
-from safeupdater.cli.text import clean
 from safeupdater.codec import loads
 from safeupdater.errors import ConfigurationError, CorruptState
 from safeupdater.stores.transfer import export_state, import_state
@@ -31,7 +29,10 @@ def state() -> None:
 def path(session: Session) -> int:
     """Say where state is kept."""
     url = shown_store(session.store_url)
-    session.result("State", {"store": url}, Text(clean(url)))
+    if session.options.json:
+        session.result("State", {"store": url})
+    else:
+        session.text(url)
     return Exit.DONE
 
 
