@@ -13,8 +13,11 @@ import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
+
 import safeupdater
 from safeupdater import errors
+from safeupdater.cli import app
 from safeupdater.config import schema, sections
 from safeupdater.domain.asset import STATUS_TRANSITIONS, AssetStatus
 from safeupdater.gates import matrix
@@ -23,6 +26,21 @@ from safeupdater.update import machine
 DOCS = Path(__file__).parent
 CORE = frozenset({"update", "gates", "health", "analysis", "protocols", "domain", "errors"})
 REGION = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
+
+
+def commands() -> str:
+    """The help of the program and of every command, 80 columns wide."""
+    return "\n\n".join(_helps(app.cli, "safeupdater"))
+
+
+def _helps(command: click.Command, name: str) -> Iterator[str]:
+    context = click.Context(command, info_name=name, terminal_width=80, max_content_width=80)
+    yield f"## {name}\n\n```text\n{command.get_help(context).rstrip()}\n```"
+    if isinstance(command, click.Group):
+        for child in command.list_commands(context):
+            found = command.get_command(context, child)
+            assert found is not None
+            yield from _helps(found, f"{name} {child}")
 
 
 def public_names() -> str:
@@ -160,6 +178,7 @@ def machine_diagram() -> str:
 REGIONS: dict[str, Callable[[], str]] = {
     "errors": error_table,
     "public-names": public_names,
+    "commands": commands,
     "machine-diagram": machine_diagram,
     "machine-states": machine_states,
     "asset-states": asset_states,

@@ -24,7 +24,8 @@ WORLD_FAULTS = (
 STORE_FAULTS = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.STORE_DOWN, Fault.STORE_UNKNOWN)
 FILE_FAULTS = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
 MISHAPS = (
-    Fault.RESTART, Fault.CLOCK_JUMP, Fault.GONE, Fault.EDITED, Fault.PRUNE, Fault.OLD_BROKEN, Fault.DRAIN, Fault.ABORT,
+    Fault.RESTART, Fault.CLOCK_JUMP, Fault.GONE, Fault.EDITED, Fault.PRUNE, Fault.OLD_BROKEN, Fault.DRAIN,
+    Fault.ABORT,
 )  # fmt: skip
 """What people and machines do, at any moment, whatever the engine is at."""
 
