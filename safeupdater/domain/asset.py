@@ -64,8 +64,8 @@ STATUS_TRANSITIONS: Mapping[AssetStatus, frozenset[AssetStatus]] = MappingProxyT
         ),
         _S.FAILED: _SEEN | {_S.UPDATING, _S.ROLLED_BACK, _S.REMOVED},
         _S.ROLLED_BACK: _SEEN | {_S.UPDATING, _S.FAILED, _S.REMOVED},
-        _S.HELD: frozenset({_S.HEALTHY, _S.UPDATING, _S.ROLLED_BACK, _S.FAILED, _S.REMOVED}),
-        _S.REMOVED: _SEEN,
+        _S.HELD: _SEEN | {_S.UPDATING, _S.ROLLED_BACK, _S.FAILED, _S.REMOVED},
+        _S.REMOVED: _SEEN | {_S.FAILED},
     }
 )
 """Which status may follow which; staying the same is always allowed."""

@@ -11,6 +11,7 @@ import attrs
 from safeupdater.domain.asset import Asset, AssetStatus, AssetType, UpdateRecord
 from safeupdater.domain.notice import ScanFinished
 from safeupdater.domain.plan import Plan
+from safeupdater.errors import InvalidReference
 from safeupdater.protocols import ScanReport, StateStore
 
 _KEPT_WHILE_UNCHANGED = frozenset(
@@ -86,14 +87,21 @@ class Inventory:
     # --- asking ---------------------------------------------------------------------------------------------
 
     def get(self, asset_id: str) -> Asset | None:
-        """The asset with a canonical id, or with an id of the original form."""
+        """The asset with a canonical id, with an id of the original form, or with a name that only it has.
+
+        Raises:
+            InvalidReference: a short form means more than one asset.
+        """
         stored = self._store.get("asset", asset_id)
         if stored is not None and isinstance(stored.value, Asset):
             return stored.value
         if "://" in asset_id:
             return None
         found = [asset for asset in self._all() if asset_id in (asset.legacy_id, asset.name)]
-        return found[0] if len(found) == 1 else None
+        if len(found) > 1:
+            meant = ", ".join(asset.id for asset in found[:5])
+            raise InvalidReference(f"{asset_id!a} means more than one asset: {meant}", code="ambiguous_id")
+        return found[0] if found else None
 
     def assets(
         self,
