@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import json
 import statistics
 import sys
 import threading
@@ -36,7 +35,6 @@ from testbed.registry import Registry
 PROBE_EVERY_S = 0.02
 OF_PLAIN_DOWNTIME = 1.0
 OF_DOCKER_PY = 0.1
-DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 BACK_WITHIN_S = 3.0
 POLICY = {
     "version": 1,
@@ -90,12 +88,6 @@ class Host:
         """Pushes the next release; gives its digest."""
         self._newest[app] = self._newest.get(app, -1) + 1
         return images.release(self.client, self.reference(app), kind, keep=keep)
-
-    def withdraw(self, app: str, digest: str) -> None:
-        """Takes the layers of a release out of the registry: it is listed, and cannot be pulled."""
-        _, _, body = self.registry.request("GET", f"/v2/{app}/manifests/{digest}", accept=DOCKER_MANIFEST)
-        for layer in json.loads(body)["layers"]:
-            self.registry.request("DELETE", f"/v2/{app}/blobs/{layer['digest']}")
 
     def run(self, app: str, port: int) -> None:
         """Creates and starts a container of the newest release, as a script would."""
@@ -215,7 +207,7 @@ def measure_way_back(host: Host, rounds: int) -> list[Line]:
         host.release("back", Kind.CRASH)
         crashes.append(timed(lambda: expect(host.update("back"), Outcome.ROLLED_BACK)))
 
-        host.withdraw("back", host.release("back"))
+        host.registry.delete_layers("back", host.release("back"))
         unpullable.append(timed(lambda: expect(host.update("back"), Outcome.ABORTED)))
     stop = statistics.median(stops)
     budget = BACK_WITHIN_S + stop

@@ -25,6 +25,7 @@ from testbed.processes import (
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 class Registry:
@@ -112,6 +113,12 @@ class Registry:
         """Uploads a manifest or index under a tag or digest; its digest."""
         self.request("PUT", f"/v2/{repository}/manifests/{reference}", body, media_type)
         return _digest(body)
+
+    def delete_layers(self, repository: str, digest: str) -> None:
+        """Loses the layers of an image that Docker pushed: it is listed still, and cannot be pulled."""
+        _, _, body = self.request("GET", f"/v2/{repository}/manifests/{digest}", accept=DOCKER_MANIFEST)
+        for layer in json.loads(body)["layers"]:
+            self.request("DELETE", f"/v2/{repository}/blobs/{layer['digest']}")
 
     def request(
         self,
