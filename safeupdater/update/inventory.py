@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import datetime
 
 import attrs
@@ -11,8 +12,8 @@ import attrs
 from safeupdater.domain.asset import Asset, AssetStatus, AssetType, UpdateRecord
 from safeupdater.domain.notice import ScanFinished
 from safeupdater.domain.plan import Plan
-from safeupdater.errors import InvalidReference
-from safeupdater.protocols import ScanReport, StateStore
+from safeupdater.errors import InvalidReference, VersionConflict
+from safeupdater.protocols import ScanReport, StateStore, Stored
 
 _KEPT_WHILE_UNCHANGED = frozenset(
     {AssetStatus.UPDATE_AVAILABLE, AssetStatus.FAILED, AssetStatus.ROLLED_BACK, AssetStatus.HELD}
@@ -41,31 +42,43 @@ class Inventory:
 
         Only a complete scan can tell that something in its scope is gone.
         """
+        stored = dict(self._store.iterate("asset", report.scope))
+        seen: dict[str, Asset] = {}
         added = updated = 0
         for asset in report.assets:
-            stored = self._store.get("asset", asset.id)
-            known = stored.value if stored and isinstance(stored.value, Asset) else None
-            seen = attrs.evolve(asset, last_scan=now) if known is None else _merged(known, asset, now)
-            self._store.put("asset", asset.id, seen)
+            known = _asset_in(stored.get(asset.id) or self._store.get("asset", asset.id))
+            seen[asset.id] = (
+                attrs.evolve(asset, last_scan=now) if known is None else _merged(known, asset, now)
+            )
             added += known is None
-            updated += known is not None and _is_changed(known, seen)
-        removed = self._mark_removed(report, now) if report.complete else 0
+            updated += known is not None and _is_changed(known, seen[asset.id])
+        gone = _gone(map(_asset_in, stored.values()), seen, now) if report.complete else {}
+        self._put({**seen, **gone})
         return ScanFinished(
-            at=now, seen=len(report.assets), added=added, updated=updated, removed=removed,
+            at=now, seen=len(report.assets), added=added, updated=updated, removed=len(gone),
             problems=report.problems,
         )  # fmt: skip
 
-    def _mark_removed(self, report: ScanReport, now: datetime) -> int:
-        seen = {asset.id for asset in report.assets}
-        gone = [
-            asset
-            for asset in self._all(report.scope)
-            if asset.id not in seen and asset.status not in (AssetStatus.REMOVED, AssetStatus.UPDATING)
-        ]
-        for asset in gone:
-            removed = attrs.evolve(asset.with_status(AssetStatus.REMOVED), last_scan=now, running=False)
-            self._store.put("asset", asset.id, removed)
-        return len(gone)
+    def _put(self, assets: Mapping[str, Asset]) -> None:
+        """Writes many assets: at once where the store can, since each write of its own may cost a sync."""
+        busy = {key: asset for key, asset in assets.items() if asset.status is AssetStatus.UPDATING}
+        others = {key: asset for key, asset in assets.items() if key not in busy}
+        put_many = getattr(self._store, "put_many", None)
+        if callable(put_many):
+            put_many("asset", others)
+        else:
+            for key, asset in others.items():
+                self._store.put("asset", key, asset)
+        for key, asset in busy.items():
+            self._put_busy(key, asset)
+
+    def _put_busy(self, key: str, seen: Asset) -> None:
+        """Writes an asset that is being updated, unless the update has just ended and says more than we."""
+        stored = self._store.get("asset", key)
+        known = _asset_in(stored)
+        if stored is None or known is None or known.status is AssetStatus.UPDATING:
+            with contextlib.suppress(VersionConflict):
+                self._store.put("asset", key, seen, expected=stored.version if stored else 0)
 
     def record_plan(self, plan: Plan) -> None:
         """Takes in what a plan found: the version on offer, or why none is known."""
@@ -92,9 +105,9 @@ class Inventory:
         Raises:
             InvalidReference: a short form means more than one asset.
         """
-        stored = self._store.get("asset", asset_id)
-        if stored is not None and isinstance(stored.value, Asset):
-            return stored.value
+        known = _asset_in(self._store.get("asset", asset_id))
+        if known is not None:
+            return known
         if "://" in asset_id:
             return None
         found = [asset for asset in self._all() if asset_id in (asset.legacy_id, asset.name)]
@@ -141,8 +154,23 @@ class Inventory:
 
     def _all(self, prefix: str = "") -> Iterator[Asset]:
         for _, stored in self._store.iterate("asset", prefix):
-            if isinstance(stored.value, Asset):
-                yield stored.value
+            asset = _asset_in(stored)
+            if asset is not None:
+                yield asset
+
+
+def _asset_in(stored: Stored[object] | None) -> Asset | None:
+    return stored.value if stored is not None and isinstance(stored.value, Asset) else None
+
+
+def _gone(known: Iterable[Asset | None], seen: Container[str], now: datetime) -> dict[str, Asset]:
+    """The assets that were known and are not there any more, marked so; what is being updated may be back."""
+    kept = (AssetStatus.REMOVED, AssetStatus.UPDATING)
+    return {
+        asset.id: attrs.evolve(asset.with_status(AssetStatus.REMOVED), last_scan=now, running=False)
+        for asset in known
+        if asset is not None and asset.id not in seen and asset.status not in kept
+    }
 
 
 def _is_changed(known: Asset, seen: Asset) -> bool:

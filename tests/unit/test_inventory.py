@@ -1,135 +1,304 @@
-"""The inventory: scans recorded, removals only where a scan was complete, look-ups by every name."""
+"""What is known to run: scans taken in, life cycle, history, queries."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from safeupdater import Asset, AssetStatus, AssetType, ImageReference, Inventory
-from safeupdater.domain.asset import STATUS_TRANSITIONS
-from safeupdater.domain.plan import Plan, UnknownAsset
+from safeupdater.backends.memory import CRASHES, GOOD
+from safeupdater.domain.artifact import ImageReference
+from safeupdater.domain.asset import STATUS_TRANSITIONS, Asset, AssetStatus, AssetType
+from safeupdater.domain.operation import Outcome
 from safeupdater.errors import InvalidReference
 from safeupdater.protocols import ScanReport
-from safeupdater.stores import MemoryStore
-from safeupdater.testing.clock import FakeClock
+from safeupdater.stores.memory import MemoryStore
+from safeupdater.update.inventory import Inventory
+from tests.support.engine import WEB, Bench
 
-NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
-SCOPE = "docker://h/"
+NOW = datetime(2026, 4, 1, 12, 0, tzinfo=UTC)
+LATER = datetime(2026, 4, 2, 12, 0, tzinfo=UTC)
+SCOPE = "memory://here/"
 
 
-def asset(name: str, tag: str = "1.0.0", **changes: object) -> Asset:
-    made = Asset(
-        id=f"{SCOPE}{name}", name=name, asset_type=AssetType.CONTAINER, host="h",
-        image=ImageReference.parse(f"{name}:{tag}"), status=AssetStatus.HEALTHY,
+def asset(name: str = "web", tag: str = "1.0.0", **changes: Any) -> Asset:
+    return Asset(
+        **{
+            "id": SCOPE + name, "name": name, "asset_type": AssetType.CONTAINER, "host": "here",
+            "image": ImageReference.parse(f"{name}:{tag}"), "status": AssetStatus.HEALTHY, **changes,
+        }
     )  # fmt: skip
-    return attrs.evolve(made, **changes)
 
 
-def report(*assets: Asset, complete: bool = True, scope: str = SCOPE) -> ScanReport:
+def report(*assets: Asset, scope: str = SCOPE, complete: bool = True) -> ScanReport:
     return ScanReport(assets=assets, scope=scope, complete=complete)
 
 
 @pytest.fixture
-def inventory() -> Inventory:
-    return Inventory(MemoryStore(FakeClock()))
+def store() -> MemoryStore:
+    return MemoryStore()
 
 
-def test_a_scan_adds_updates_and_marks_removed(inventory: Inventory) -> None:
-    first = inventory.record(report(asset("web"), asset("db")), NOW)
-    second = inventory.record(report(asset("web", "1.0.1"), asset("cache")), NOW + timedelta(hours=1))
+@pytest.fixture
+def inventory(store: MemoryStore) -> Inventory:
+    return Inventory(store)
+
+
+# --- recording ----------------------------------------------------------------------------------------------
+
+
+def test_a_first_scan_adds_and_a_second_one_of_the_same_changes_nothing(inventory: Inventory) -> None:
+    first = inventory.record(report(asset("a"), asset("b")), NOW)
     assert (first.seen, first.added, first.updated, first.removed) == (2, 2, 0, 0)
-    assert (second.seen, second.added, second.updated, second.removed) == (2, 1, 1, 1)
-    assert [item.name for item in inventory.assets()] == ["cache", "web"]
-    assert [item.name for item in inventory.assets(status=AssetStatus.REMOVED)] == ["db"]
+    again = inventory.record(report(asset("a"), asset("b")), LATER)
+    assert (again.seen, again.added, again.updated, again.removed) == (2, 0, 0, 0)
+    assert [item.last_scan for item in inventory.assets()] == [LATER, LATER]
 
 
-@pytest.mark.parametrize("later", [report(complete=False), report(scope="docker://other/")])
-def test_only_a_complete_scan_of_the_scope_can_tell_that_something_is_gone(
-    inventory: Inventory, later: ScanReport
-) -> None:
-    inventory.record(report(asset("web")), NOW)
-    assert inventory.record(later, NOW).removed == 0
-    assert [item.name for item in inventory.assets()] == ["web"]
+def test_a_changed_asset_counts_as_updated(inventory: Inventory) -> None:
+    inventory.record(report(asset("a"), asset("b")), NOW)
+    assert inventory.record(report(asset("a", "1.1.0"), asset("b")), LATER).updated == 1
 
 
-def test_what_comes_back_is_no_longer_removed_and_keeps_its_history(inventory: Inventory) -> None:
-    for seen in ((asset("web"),), (), (asset("web"),)):
-        inventory.record(report(*seen), NOW)
-    (found,) = inventory.assets()
-    assert found.status is AssetStatus.HEALTHY
+def test_only_a_complete_scan_says_that_something_is_gone(inventory: Inventory) -> None:
+    inventory.record(report(asset("a"), asset("b")), NOW)
+    assert inventory.record(report(asset("a"), complete=False), LATER).removed == 0
+    assert len(inventory.assets()) == 2
+    assert inventory.record(report(asset("a")), LATER).removed == 1
+    gone = inventory.get(SCOPE + "b")
+    assert gone is not None
+    assert (gone.status, gone.running) == (AssetStatus.REMOVED, False)
+    assert inventory.record(report(asset("a")), LATER).removed == 0
 
 
-def test_queries_by_type_status_namespace_host_and_label(inventory: Inventory) -> None:
-    pod = Asset(
-        id="k8s://c1/shop/deployment/web", name="web", asset_type=AssetType.DEPLOYMENT, host="c1",
-        namespace="shop", image=ImageReference.parse("web:1"), labels={"tier": "front", "team": "a"},
+def test_what_lies_outside_the_scope_of_a_scan_is_not_gone(inventory: Inventory) -> None:
+    other = attrs.evolve(asset("a"), id="memory://there/a", host="there")
+    inventory.record(report(other, scope="memory://there/"), NOW)
+    assert inventory.record(report(asset("a")), LATER).removed == 0
+    assert len(inventory.assets()) == 2
+
+
+def test_what_is_being_updated_is_not_gone_though_a_scan_misses_it(inventory: Inventory) -> None:
+    inventory.record(report(asset("a", status=AssetStatus.UPDATING)), NOW)
+    assert inventory.record(report(), LATER).removed == 0
+
+
+def test_what_was_removed_and_is_found_again_is_there_again_with_its_history() -> None:
+    bench = Bench()
+    assert bench.run(bench.plan()).succeeded
+    container = bench.world.containers["web"]
+    bench.world.remove("web")
+    bench.updater.scan()
+    assert bench.updater.inventory.assets() == ()
+    bench.world.create("web", container.image, {})
+    bench.world.start("web")
+    bench.updater.scan()
+    assert bench.updater.inventory.get(WEB).status is AssetStatus.HEALTHY
+    assert len(bench.updater.inventory.history(WEB)) == 1
+
+
+def test_changed_labels_are_recorded_with_what_they_were(inventory: Inventory) -> None:
+    inventory.record(report(asset(labels={"tier": "a", "old": "x"})), NOW)
+    inventory.record(report(asset(labels={"tier": "b", "new": "y"})), LATER)
+    found = inventory.get(SCOPE + "web")
+    assert found is not None
+    assert found.metadata["label_changes"] == {"new": [None, "y"], "old": ["x", None], "tier": ["a", "b"]}
+    assert dict(found.labels) == {"tier": "b", "new": "y"}
+
+
+def test_what_is_on_offer_is_forgotten_when_something_else_runs(inventory: Inventory) -> None:
+    known = asset(status=AssetStatus.UPDATE_AVAILABLE, available_version="2.0.0")
+    inventory.record(report(known), NOW)
+    inventory.record(report(asset()), LATER)
+    kept = inventory.get(known.id)
+    assert kept is not None
+    assert (kept.status, kept.available_version) == (AssetStatus.UPDATE_AVAILABLE, "2.0.0")
+    inventory.record(report(asset(tag="2.0.0")), LATER)
+    changed = inventory.get(known.id)
+    assert changed is not None
+    assert (changed.status, changed.available_version) == (AssetStatus.HEALTHY, None)
+
+
+class CountingStore:
+    """Counts the writes; with ``put_many`` or without."""
+
+    def __init__(self, inner: MemoryStore, *, has_many: bool) -> None:
+        self.inner = inner
+        self.has_many = has_many
+        self.writes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "put_many" and not self.has_many:
+            raise AttributeError(name)
+        self.writes += name in ("put", "put_many")
+        return getattr(self.inner, name)
+
+
+@pytest.mark.parametrize(("has_many", "writes"), [(True, 1), (False, 500)])
+def test_a_scan_is_one_write_where_the_store_can(store: MemoryStore, has_many: bool, writes: int) -> None:
+    counting = CountingStore(store, has_many=has_many)
+    inventory = Inventory(counting)  # type: ignore[arg-type]
+    inventory.record(report(*(asset(f"a{number}") for number in range(500))), NOW)
+    assert counting.writes in (writes, writes + has_many)  # looking for the method counts, too
+    assert inventory.statistics().total_assets == 500
+
+
+def test_a_scan_does_not_overwrite_an_update_that_ends_meanwhile(store: MemoryStore) -> None:
+    class Late:
+        """The update ends between the scan's reading and its writing."""
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "put_many":
+                store.put("asset", SCOPE + "web", asset(tag="1.1.0"))
+            return getattr(store, name)
+
+    store.put("asset", SCOPE + "web", asset(status=AssetStatus.UPDATING))
+    Inventory(Late()).record(report(asset()), NOW)  # type: ignore[arg-type]
+    found = Inventory(store).get(SCOPE + "web")
+    assert found is not None
+    assert (found.status, found.image.version_text) == (AssetStatus.HEALTHY, "1.1.0")
+
+
+# --- asking -------------------------------------------------------------------------------------------------
+
+
+def test_queries_combine_type_status_namespace_host_and_labels(inventory: Inventory) -> None:
+    inventory.record(
+        report(
+            asset("a", labels={"tier": "x", "team": "1"}),
+            asset("b", status=AssetStatus.FAILED, labels={"tier": "x"}),
+            asset("c", host="there", namespace="shop"),
+            asset("d", asset_type=AssetType.DEPLOYMENT),
+            asset("e", status=AssetStatus.REMOVED),
+        ),
+        NOW,
+    )
+
+    def names(**conditions: Any) -> str:
+        return "".join(item.name for item in inventory.assets(**conditions))
+
+    assert names() == "abcd"
+    assert names(include_removed=True) == "abcde"
+    assert names(status=AssetStatus.REMOVED) == "e"
+    assert names(asset_type=AssetType.DEPLOYMENT) == "d"
+    assert names(status=AssetStatus.FAILED) == "b"
+    assert names(namespace="shop") == "c"
+    assert names(host="there") == "c"
+    assert names(labels={"tier": "x"}) == "ab"
+    assert names(labels={"tier": "x", "team": "1"}) == "a"
+    assert names(labels={"tier": "x"}, status=AssetStatus.HEALTHY) == "a"
+    assert names(labels={"tier": "y"}) == ""
+
+
+def test_statistics_count_what_was_not_removed(inventory: Inventory) -> None:
+    removed = asset("c", status=AssetStatus.REMOVED)
+    inventory.record(report(asset("a"), asset("b", status=AssetStatus.FAILED), removed), NOW)
+    found = inventory.statistics()
+    assert (found.total_assets, found.by_type, found.by_status) == (
+        2, {"container": 2}, {"failed": 1, "healthy": 1},
     )  # fmt: skip
-    inventory.record(report(asset("web"), asset("db", status=AssetStatus.FAILED)), NOW)
-    inventory.record(report(pod, scope="k8s://c1/"), NOW)
-    assert inventory.assets(asset_type=AssetType.DEPLOYMENT) == inventory.assets(namespace="shop")
-    assert inventory.assets(host="c1") == inventory.assets(labels={"tier": "front"})
-    assert inventory.assets(labels={"tier": "back"}) == ()
-    assert [item.name for item in inventory.assets(status=AssetStatus.FAILED)] == ["db"]
-    counted = inventory.statistics()
-    assert counted.total_assets == 3
-    assert counted.by_type == {"container": 2, "deployment": 1}
-    assert sum(counted.by_status.values()) == 3
 
 
-def test_an_asset_is_found_by_its_original_id_and_by_a_name_that_only_it_has(inventory: Inventory) -> None:
-    inventory.record(report(asset("web")), NOW)
-    assert inventory.get("container-web") == inventory.get("web") == inventory.get("docker://h/web")
-    assert inventory.get("docker://h/other") is None
-    assert inventory.get("other") is None
+def test_an_asset_is_found_by_its_id_its_name_and_its_id_in_old_files(inventory: Inventory) -> None:
+    named = asset("my-app", namespace="default", asset_type=AssetType.DEPLOYMENT)
+    inventory.record(report(named, asset("other")), NOW)
+    for key in (named.id, "my-app", "deployment-my-app-default"):
+        found = inventory.get(key)
+        assert found is not None, key
+        assert found.id == named.id
+    assert inventory.get("nothing") is None
+    assert inventory.get("memory://here/nothing") is None
 
 
-def test_a_name_that_two_assets_have_is_refused_with_both(inventory: Inventory) -> None:
-    other = attrs.evolve(asset("web"), id="docker://h2/web", host="h2")
-    inventory.record(report(asset("web")), NOW)
-    inventory.record(report(other, scope="docker://h2/"), NOW)
-    with pytest.raises(InvalidReference, match="docker://h/web, docker://h2/web"):
-        inventory.get("web")
+def test_a_name_that_two_assets_have_is_refused_with_both_ids(inventory: Inventory) -> None:
+    inventory.record(report(asset("a")), NOW)
+    there = attrs.evolve(asset("a"), id="memory://there/a", host="there")
+    inventory.record(report(there, scope="memory://there/"), NOW)
+    with pytest.raises(InvalidReference, match=r"memory://here/a, memory://there/a"):
+        inventory.get("a")
 
 
-def test_label_changes_between_scans_are_recorded(inventory: Inventory) -> None:
-    inventory.record(report(asset("web", labels={"a": "1", "b": "1"})), NOW)
-    inventory.record(report(asset("web", labels={"a": "2", "c": "1"})), NOW)
-    found = inventory.get("web")
-    assert found is not None
-    assert found.metadata["label_changes"] == {"a": ["1", "2"], "b": ["1", None], "c": [None, "1"]}
+def test_the_history_has_every_attempt_newest_first() -> None:
+    bench = Bench()
+    assert bench.run(bench.plan("1.1.0")).succeeded
+    assert bench.run(bench.plan("1.2.0", CRASHES)).outcome is Outcome.ROLLED_BACK
+    newest, oldest = bench.updater.inventory.history(WEB)
+    assert (oldest.from_version, oldest.to_version, oldest.outcome) == ("1.0.0", "1.1.0", "succeeded")
+    assert (newest.from_version, newest.to_version, newest.outcome) == ("1.1.0", "1.2.0", "rolled_back")
+    assert newest.reason
+    assert newest.finished >= newest.started >= oldest.finished
+    assert bench.updater.inventory.history("nothing") == ()
 
 
-def test_a_plan_says_what_is_on_offer_or_why_nothing_is_known(inventory: Inventory) -> None:
-    inventory.record(report(asset("web")), NOW)
-    unknown = UnknownAsset(asset_id=f"{SCOPE}web", code="rate_limited", message="come back later")
-    inventory.record_plan(Plan(unknown=(unknown,)))
-    found = inventory.get("web")
-    assert found is not None
-    assert (found.available_version, found.unknown_cause) == (None, "rate_limited: come back later")
-    inventory.record_plan(Plan(current=(f"{SCOPE}web",)))
-    found = inventory.get("web")
-    assert found is not None
-    assert found.unknown_cause is None
+# --- life cycle ---------------------------------------------------------------------------------------------
+
+ACTS = st.lists(
+    st.sampled_from(
+        ["scan", "plan", "good", "bad", "apply", "abort", "stop", "start", "remove", "run", "wait"]
+    ),
+    max_size=14,
+)
 
 
-@given(st.lists(st.sampled_from(["seen", "moved", "gone", "failed", "stopped"]), max_size=12))
-@settings(max_examples=100)
-def test_every_change_of_status_follows_the_life_cycle(happenings: list[str]) -> None:
-    inventory = Inventory(MemoryStore(FakeClock()))
-    before: AssetStatus | None = None
-    for number, happening in enumerate(happenings):
-        status = {"failed": AssetStatus.FAILED, "stopped": AssetStatus.UNKNOWN}.get(
-            happening, AssetStatus.HEALTHY
-        )
-        tag = f"1.0.{number}" if happening == "moved" else "1.0.0"
-        seen = () if happening == "gone" else (asset("web", tag, status=status),)
-        inventory.record(report(*seen), NOW)
-        found = inventory.get("web")
-        if found is None:
-            continue
-        assert before is None or found.status is before or found.status in STATUS_TRANSITIONS[before]
-        before = found.status
+class Statuses:
+    """A store that remembers which status of the one asset followed which."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.steps: set[tuple[AssetStatus, AssetStatus]] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.inner, name)
+        if name not in ("put", "put_many"):
+            return method
+
+        def write(*arguments: Any, **keywords: Any) -> Any:
+            before = self.inner.get("asset", WEB)
+            result = method(*arguments, **keywords)
+            after = self.inner.get("asset", WEB)
+            if before is not None and after is not None and before.value.status is not after.value.status:
+                self.steps.add((before.value.status, after.value.status))
+            return result
+
+        return write
+
+
+@given(acts=ACTS)
+def test_whatever_happens_every_change_of_status_is_one_of_the_life_cycle(acts: list[str]) -> None:
+    bench = Bench()
+    store = Statuses(bench.store)
+    bench.updater = bench.process(store=store)
+    for number, act in enumerate(acts):
+        _do(bench, act, number)
+    assert {(old, new) for old, new in store.steps if new not in STATUS_TRANSITIONS[old]} == set()
+    found = bench.updater.inventory.get(WEB)
+    assert found is None or found.status is not AssetStatus.UPDATING or bench.store.unfinished()
+
+
+def _do(bench: Bench, act: str, number: int) -> None:
+    there = "web" in bench.world.containers
+    match act:
+        case "scan":
+            bench.updater.scan()
+        case "plan":
+            bench.updater.plan()
+        case "good" | "bad":
+            bench.publish(f"1.{number + 1}.0", GOOD if act == "good" else CRASHES)
+        case "apply":
+            bench.updater.apply()
+        case "abort":
+            updates = bench.updater.plan().updates
+            if updates and isinstance(bench.updater.executor.open(updates[0]), str):
+                bench.updater.abort(WEB, by="ada")
+        case "stop" | "start" if there:
+            getattr(bench.world, act)("web")
+        case "remove":
+            bench.world.remove("web")
+        case "run" if not there:
+            bench.world.run("web", "web:1.0.0")
+        case "wait":
+            bench.clock.advance(7200.0)

@@ -1,0 +1,383 @@
+"""The ways back: recovery, rollback by hand, abort, what people decide, quarantine and retention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from safeupdater.backends.memory import CRASHES, GOOD, Behaviour
+from safeupdater.domain.asset import AssetStatus
+from safeupdater.domain.operation import AbortRequested, OnInconclusive, Outcome, Resolution
+from safeupdater.errors import RollbackError
+from tests.support.engine import WEB, Bench, FakeCheck, FakeChecks, outcomes, policy_with
+
+DAY_S = 86_400.0
+UNSTARTABLE = Behaviour(startable=False)
+HOLD = policy_with(
+    rollback={"on_inconclusive": OnInconclusive.HOLD.value}, health={"checks": [{"type": "http", "port": 80}]}
+)
+
+
+def held() -> Bench:
+    """An update of which the window said neither yes nor no, and whose policy is to hold it."""
+    bench = Bench(HOLD)
+    check = FakeCheck()
+    bench.updater = bench.process(checks=FakeChecks(check))
+    operation_id = bench.open()
+    bench.steps_until(operation_id, "Watching")
+    check.answer = ValueError("no measurement")
+    assert bench.run(operation_id).outcome is Outcome.HELD
+    assert bench.state(operation_id) == "Held"
+    return bench
+
+
+def stuck() -> Bench:
+    """An update whose new version is bad and whose old one cannot be started any more."""
+    bench = Bench()
+    operation_id = bench.open(behaviour=CRASHES)
+    bench.world.behaviours[old_digest(bench)] = UNSTARTABLE
+    assert bench.run(operation_id).outcome is Outcome.ROLLBACK_FAILED
+    assert bench.state(operation_id) == "RollbackFailed"
+    return bench
+
+
+def old_digest(bench: Bench) -> str:
+    return bench.world.tags["docker.io/library/web"]["1.0.0"]
+
+
+# --- recovery -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["Pending", "Staging", "Switching", "Settling", "Watching", "Committing"])
+def test_recovering_twice_is_recovering_once(state: str) -> None:
+    bench = Bench()
+    operation_id = bench.open()
+    bench.steps_until(operation_id, state)
+    bench.kill(bench.updater)
+    bench.updater = bench.process()
+    (result,) = bench.updater.recover()
+    assert result.outcome in (Outcome.SUCCEEDED, Outcome.ROLLED_BACK, Outcome.ABORTED)
+    journal, world = bench.store.load(operation_id), repr(bench.world.containers)
+    assert bench.updater.recover() == ()
+    assert bench.process().recover() == ()
+    assert (bench.store.load(operation_id), repr(bench.world.containers)) == (journal, world)
+    assert list(bench.world.containers) == ["web"]
+
+
+def test_a_dead_process_is_replaced_at_once_and_one_that_may_live_when_its_lease_expires() -> None:
+    bench = Bench()
+    operation_id = bench.open()
+    bench.steps_until(operation_id, "Watching")
+    other = bench.process()
+    (busy,) = other.recover()
+    assert (busy.outcome, busy.code) == (Outcome.INTERRUPTED, "target_busy")
+    began_s = bench.clock.monotonic()
+    (result,) = other.recover(wait_s=2 * 3600.0)
+    assert result.succeeded
+    assert bench.clock.monotonic() - began_s > 60.0
+
+
+def test_recovery_does_not_wait_for_a_dead_holder() -> None:
+    bench = Bench()
+    operation_id = bench.open()
+    bench.steps_until(operation_id, "Staging")
+    bench.kill(bench.updater)
+    began_s = bench.clock.monotonic()
+    assert outcomes(bench.process().recover()) == [Outcome.ABORTED]
+    assert bench.clock.monotonic() - began_s < 1.0
+
+
+@pytest.mark.parametrize("make", [held, stuck])
+def test_recovery_leaves_alone_what_waits_for_a_person(make: Any) -> None:
+    bench = make()
+    assert bench.updater.recover() == ()
+    assert len(bench.store.unfinished()) == 1
+
+
+# --- rollback by hand ---------------------------------------------------------------------------------------
+
+
+def test_a_rollback_by_hand_brings_the_version_before_and_another_brings_the_new_one_again() -> None:
+    bench = Bench()
+    assert bench.run(bench.plan()).succeeded
+    config = dict(bench.world.containers["web"].config)
+    assert bench.updater.rollback(WEB, by="ada").succeeded
+    assert bench.running == {"web": "1.0.0"}
+    assert bench.world.containers["web"].config == config
+    assert bench.updater.rollback(WEB, by="ada").succeeded
+    assert bench.running == {"web": "1.1.0"}
+    assert bench.store.unfinished() == ()
+
+
+def test_a_rollback_by_hand_puts_back_the_configuration_of_then() -> None:
+    bench = Bench()
+    bench.world.containers["web"].config = {"mode": "old"}
+    assert bench.run(bench.plan()).succeeded
+    bench.world.containers["web"].config = {"mode": "new"}
+    assert bench.updater.rollback(WEB, by="ada").succeeded
+    assert bench.world.containers["web"].config == {"mode": "old"}
+
+
+def test_a_rollback_to_a_version_that_does_not_work_either_ends_where_it_began() -> None:
+    bench = Bench()
+    assert bench.run(bench.plan()).succeeded
+    bench.world.behaviours[old_digest(bench)] = CRASHES
+    assert bench.updater.rollback(WEB, by="ada").outcome is Outcome.ROLLED_BACK
+    assert bench.running == {"web": "1.1.0"}
+
+
+def test_without_a_snapshot_there_is_no_way_back_and_the_error_says_so() -> None:
+    bench = Bench()
+    with pytest.raises(RollbackError, match="no snapshot") as raised:
+        bench.updater.rollback(WEB, by="ada")
+    assert raised.value.code == "no_snapshot"
+    assert bench.running == {"web": "1.0.0"}
+
+
+def test_a_rolled_back_update_is_no_version_to_go_back_to() -> None:
+    bench = Bench()
+    assert bench.run(bench.plan(behaviour=CRASHES)).outcome is Outcome.ROLLED_BACK
+    with pytest.raises(RollbackError, match="no snapshot"):
+        bench.updater.rollback(WEB, by="ada")
+
+
+def test_a_rollback_by_hand_turns_an_update_back_that_is_under_way() -> None:
+    bench = Bench()
+    operation_id = bench.open()
+    bench.steps_until(operation_id, "Watching")
+    assert bench.updater.rollback(WEB, by="ada").outcome is Outcome.ROLLED_BACK
+    assert bench.running == {"web": "1.0.0"}
+
+
+def test_a_rollback_by_hand_restores_what_is_held() -> None:
+    bench = held()
+    assert bench.updater.rollback(WEB, by="ada").outcome is Outcome.ROLLED_BACK
+    assert bench.running == {"web": "1.0.0"}
+
+
+# --- abort --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome", "runs"),
+    [
+        ("Pending", Outcome.ABORTED, "1.0.0"),
+        ("Capturing", Outcome.ABORTED, "1.0.0"),
+        ("Staging", Outcome.ABORTED, "1.0.0"),
+        ("Switching", Outcome.ROLLED_BACK, "1.0.0"),
+        ("Settling", Outcome.ROLLED_BACK, "1.0.0"),
+        ("Watching", Outcome.ROLLED_BACK, "1.0.0"),
+        ("Committing", Outcome.SUCCEEDED, "1.1.0"),
+    ],
+)
+def test_an_abort_by_another_process_stops_what_can_be_stopped(
+    state: str, outcome: Outcome, runs: str
+) -> None:
+    bench = Bench()
+    operation_id = bench.open()
+    bench.steps_until(operation_id, state)
+    people = bench.process()
+    assert people.abort(WEB, by="ada", reason="too late in the day")
+    assert people.abort(WEB, by="ada")
+    result = bench.run(operation_id)
+    if state == "Switching":  # at its very beginning nothing was touched yet
+        assert result.outcome in (Outcome.ABORTED, Outcome.ROLLED_BACK)
+    else:
+        assert result.outcome is outcome
+    assert bench.running == {"web": runs}
+    assert list(bench.world.containers) == ["web"]
+    asked = [entry for entry in bench.store.load(operation_id) if isinstance(entry.event, AbortRequested)]
+    assert asked[0].event.by == "ada"
+
+
+def test_an_abort_is_noticed_within_seconds_of_a_long_watch() -> None:
+    bench = Bench(policy_with(health={"window": "2h", "interval": "5s"}))
+    operation_id = bench.open()
+    bench.steps_until(operation_id, "Watching")
+    bench.process().abort(WEB, by="ada")
+    began_s = bench.clock.monotonic()
+    assert bench.run(operation_id).outcome is Outcome.ROLLED_BACK
+    assert bench.clock.monotonic() - began_s < 15.0
+
+
+def test_an_aborted_update_of_a_dead_process_is_ended_by_recover() -> None:
+    bench = Bench()
+    operation_id = bench.open()
+    bench.steps_until(operation_id, "Watching")
+    bench.kill(bench.updater)
+    other = bench.process()
+    assert other.abort(WEB, by="ada")
+    assert outcomes(other.recover()) == [Outcome.ROLLED_BACK]
+    assert bench.running == {"web": "1.0.0"}
+
+
+def test_there_is_nothing_to_abort_where_nothing_is_under_way() -> None:
+    bench = Bench()
+    assert not bench.updater.abort(WEB, by="ada")
+    assert bench.run(bench.plan()).succeeded
+    assert not bench.updater.abort(WEB, by="ada")
+
+
+# --- what people decide -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("resolution", "outcome", "runs"),
+    [
+        (Resolution.KEEP_NEW, Outcome.SUCCEEDED, "1.1.0"),
+        (Resolution.RESTORE, Outcome.ROLLED_BACK, "1.0.0"),
+    ],
+)
+def test_what_is_held_can_be_kept_or_taken_back(resolution: Resolution, outcome: Outcome, runs: str) -> None:
+    bench = held()
+    assert bench.updater.resolve(WEB, resolution, by="ada").outcome is outcome
+    assert bench.running == {"web": runs}
+    assert list(bench.world.containers) == ["web"]
+    assert bench.store.unfinished() == ()
+
+
+def test_what_is_held_can_be_let_be_and_the_next_update_may_begin() -> None:
+    bench = held()
+    containers = dict(bench.world.containers)
+    bench.updater.resolve(WEB, Resolution.ABANDON, by="ada")
+    assert bench.world.containers == containers
+    assert bench.store.unfinished() == ()
+
+
+def test_the_new_version_is_not_kept_after_a_failed_rollback_where_it_does_not_run() -> None:
+    bench = stuck()
+    with pytest.raises(RollbackError, match="does not run") as raised:
+        bench.updater.resolve(WEB, Resolution.KEEP_NEW, by="ada")
+    assert raised.value.code == "new_version_not_ready"
+    assert len(bench.store.unfinished()) == 1
+
+
+def test_a_failed_rollback_is_restored_once_the_cause_is_gone() -> None:
+    bench = stuck()
+    bench.world.behaviours[old_digest(bench)] = GOOD
+    assert bench.updater.resolve(WEB, Resolution.RESTORE, by="ada").outcome is Outcome.ROLLED_BACK
+    assert bench.running == {"web": "1.0.0"}
+    assert list(bench.world.containers) == ["web"]
+
+
+def test_a_failed_rollback_that_is_restored_in_vain_waits_for_a_person_again() -> None:
+    bench = stuck()
+    assert bench.updater.resolve(WEB, Resolution.RESTORE, by="ada").outcome is Outcome.ROLLBACK_FAILED
+    assert len(bench.store.unfinished()) == 1
+
+
+def test_a_failed_rollback_can_be_let_be() -> None:
+    bench = stuck()
+    bench.updater.resolve(WEB, Resolution.ABANDON, by="ada")
+    assert bench.store.unfinished() == ()
+
+
+def test_a_failed_rollback_raises_a_critical_alert_that_says_what_to_do() -> None:
+    (alert,) = stuck().recorder.alerts
+    assert str(alert.severity) == "critical"
+    assert "resolve" in alert.remedy
+
+
+def test_there_is_nothing_to_resolve_where_nothing_waits() -> None:
+    bench = Bench()
+    with pytest.raises(RollbackError, match="waits for a person"):
+        bench.updater.resolve(WEB, Resolution.RESTORE, by="ada")
+    bench.open()
+    with pytest.raises(RollbackError, match="waits for a person"):
+        bench.updater.resolve(WEB, Resolution.RESTORE, by="ada")
+
+
+# --- quarantine ---------------------------------------------------------------------------------------------
+
+
+def test_a_bad_release_is_in_quarantine_until_a_person_allows_it_again() -> None:
+    bench = Bench()
+    update = bench.plan(behaviour=CRASHES)
+    digest = update.changes[0].new.digest
+    assert bench.run(update).outcome is Outcome.ROLLED_BACK
+    (entry,) = bench.updater.rollbacks.quarantined()
+    assert (entry.asset_id, entry.digest, entry.version) == (WEB, digest, "1.1.0")
+    assert entry.reason
+    bench.clock.advance(DAY_S)
+    bench.world.behaviours[digest] = GOOD
+    assert bench.apply() == ()
+    allowed = bench.updater.rollbacks.allow_again(WEB, digest, by="ada")
+    assert allowed.lifted_by == "ada"
+    assert bench.updater.rollbacks.quarantined() == ()
+    assert bench.updater.rollbacks.quarantined(include_lifted=True) == (allowed,)
+    assert outcomes(bench.apply()) == [Outcome.SUCCEEDED]
+
+
+def test_only_what_is_in_quarantine_can_be_allowed_again() -> None:
+    with pytest.raises(RollbackError, match="not in quarantine") as raised:
+        Bench().updater.rollbacks.allow_again(WEB, "sha256:" + "0" * 64, by="ada")
+    assert raised.value.code == "not_quarantined"
+
+
+def test_a_bad_digest_that_is_offered_under_100_tags_for_30_days_is_tried_once() -> None:
+    bench = Bench()
+    digest = bench.publish("1.1.0", CRASHES)
+    seen: list[Outcome] = []
+    for day in range(30):
+        for number in range(4 * day, min(4 * day + 4, 100)):
+            bench.world.publish(f"web:1.{number + 2}.0", digest=digest)
+        for _ in range(2):
+            seen += outcomes(bench.apply())
+            bench.clock.advance(DAY_S / 2)
+    assert len(bench.world.tags["docker.io/library/web"]) > 100
+    assert [outcome for outcome in seen if outcome is not Outcome.REFUSED] == [Outcome.ROLLED_BACK]
+    assert len(list(bench.store.iterate("rollback"))) == 1
+    assert bench.running == {"web": "1.0.0"}
+    assert bench.updater.inventory.get(WEB).status is AssetStatus.ROLLED_BACK
+
+
+# --- retention ----------------------------------------------------------------------------------------------
+
+
+def kept(bench: Bench) -> list[str]:
+    """The versions whose snapshots are there, oldest first."""
+    found = sorted((stored.value for _, stored in bench.store.iterate("snapshot")), key=lambda s: s.taken_at)
+    return [str(snapshot.data["image"]).partition(":")[2].partition("@")[0] for snapshot in found]
+
+
+@pytest.mark.parametrize(("keep", "left"), [(0, []), (1, ["1.2.0"]), (2, ["1.1.0", "1.2.0"])])
+def test_the_newest_previous_versions_are_kept_and_older_ones_let_go(keep: int, left: list[str]) -> None:
+    bench = Bench(policy_with(rollback={"keep_previous": keep}))
+    for number in (1, 2, 3):
+        assert bench.run(bench.plan(f"1.{number}.0")).succeeded
+        bench.clock.advance(60.0)
+    removed = bench.updater.rollbacks.collect()
+    assert kept(bench) == left
+    assert len(removed) == 3 - len(left)
+    assert len(bench.world.kept) == len(left)
+    assert bench.updater.rollbacks.collect() == ()
+
+
+def test_what_is_older_than_retain_is_let_go() -> None:
+    bench = Bench(policy_with(rollback={"retain": "7d"}))
+    assert bench.run(bench.plan()).succeeded
+    bench.clock.advance(6.9 * DAY_S)
+    assert bench.updater.rollbacks.collect() == ()
+    bench.clock.advance(0.2 * DAY_S)
+    assert len(bench.updater.rollbacks.collect()) == 1
+    with pytest.raises(RollbackError, match="no snapshot"):
+        bench.updater.rollback(WEB, by="ada")
+
+
+def test_the_snapshot_of_an_open_operation_is_kept_however_old() -> None:
+    bench = held()
+    bench.clock.advance(365 * DAY_S)
+    assert bench.updater.rollbacks.collect() == ()
+    assert bench.updater.resolve(WEB, Resolution.RESTORE, by="ada").outcome is Outcome.ROLLED_BACK
+
+
+def test_a_failed_attempt_takes_no_place_among_the_previous_versions() -> None:
+    bench = Bench()
+    assert bench.run(bench.plan()).succeeded
+    bench.clock.advance(60.0)
+    assert bench.run(bench.plan("1.2.0", CRASHES)).outcome is Outcome.ROLLED_BACK
+    bench.updater.rollbacks.collect()
+    assert kept(bench) == ["1.0.0"]
+    assert bench.updater.rollback(WEB, by="ada").succeeded
+    assert bench.running == {"web": "1.0.0"}
