@@ -478,11 +478,17 @@ def test_observers_hear_every_event_once_in_order_and_only_when_it_is_durable(be
     assert bench.recorder.early == []
 
 
+def _stop_at_the_end(executor: Any, progressed: Progressed) -> None:
+    """Stops when all steps are done and the ending is about to be journaled."""
+    if (progressed.state, progressed.step) == ("discarding", ""):
+        executor.stop()
+
+
 def test_an_ending_that_is_journaled_while_stopping_still_raises_its_alert() -> None:
     bench = Bench()
     operation_id = bench.open(behaviour=CRASHES)
     executor = bench.updater.executor
-    executor.on_progress(lambda progressed: executor.stop() if progressed.state == "rolledback" else None)
+    executor.on_progress(lambda progressed: _stop_at_the_end(executor, progressed))
     assert bench.run(operation_id).outcome is Outcome.ROLLED_BACK
     assert [alert.operation_id for alert in bench.recorder.alerts] == [operation_id]
 
