@@ -42,7 +42,7 @@ def cli(session: Session, /, **given: Any) -> None:
     4 blocked by policy, 5 rolled back, 6 interrupted.
     """
     session.adjust(take_options(given))
-    session.warn_of_variables()
+    session.check_variables()
 
 
 for command in (

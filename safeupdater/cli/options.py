@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
 from typing import Any
 
 import attrs
 import click
-
-PREFIX = "SAFEUPDATER_"
-VARIABLES = {
-    "SAFEUPDATER_BACKEND": "where to look, separated by blanks",
-    "SAFEUPDATER_POLICY": "the policy file",
-    "SAFEUPDATER_STORE": "the store's URL",
-    "SAFEUPDATER_OUTPUT": "table or json",
-    "SAFEUPDATER_WEBHOOK_URL": "where `apply` and `run` send alerts and outcomes",
-    "SAFEUPDATER_WEBHOOK_SECRET": "what those messages are signed with (HMAC-SHA256)",
-}
-# Set by safeupdater itself for the hooks that it runs.
-_GIVEN_TO_HOOKS = frozenset({"SAFEUPDATER_OPERATION", "SAFEUPDATER_TARGET"})
 
 
 @attrs.frozen(kw_only=True)
@@ -116,15 +103,3 @@ def take_options(parameters: dict[str, Any]) -> dict[str, Any]:
     """Takes the global options out of a command's parameters; only those that were given."""
     taken = {field.name: parameters.pop(field.name, None) for field in attrs.fields(Options)}
     return {name: value for name, value in taken.items() if value not in (None, (), False)}
-
-
-def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """A warning for each variable that looks like ours and is not."""
-    known = VARIABLES.keys() | _GIVEN_TO_HOOKS
-    warnings = []
-    for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known and not name.startswith(f"{PREFIX}TEST_"):
-            close = difflib.get_close_matches(name, VARIABLES, 1)
-            meant = f": did you mean {close[0]}?" if close else ""
-            warnings.append(f"the environment variable {name} has no meaning here{meant}")
-    return warnings

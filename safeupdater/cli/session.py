@@ -17,10 +17,11 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from safeupdater._version import API_VERSION
-from safeupdater.cli.options import Options, unknown_variables
+from safeupdater.cli.options import Options
 from safeupdater.cli.places import open_backends, prepare_default_store
 from safeupdater.cli.text import clean_lines
 from safeupdater.config.policy import Policy
+from safeupdater.config.variables import refuse_unknown
 from safeupdater.protocols import Backend, Clock, Observer, StateStore, TagSource
 from safeupdater.stores import open_store
 from safeupdater.stores.clock import SystemClock
@@ -98,10 +99,13 @@ class Session:
         label = ("safeupdater: ", "bold red")
         self.err.print(Text.assemble(label, clean_lines(text)), soft_wrap=not self.err.is_terminal)
 
-    def warn_of_variables(self) -> None:
-        """Names environment variables that look like ours and are not."""
-        for warning in unknown_variables(self.world.environ):
-            self.warn(warning)
+    def check_variables(self) -> None:
+        """Refuses environment variables that look like ours and are not.
+
+        Raises:
+            ConfigurationError: there is one.
+        """
+        refuse_unknown(self.world.environ)
 
     def confirm(self, question: str) -> bool:
         """Asks who watches.

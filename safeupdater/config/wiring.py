@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from safeupdater.config.variables import refuse_unknown
 from safeupdater.protocols import Clock, HealthChecks, Hooks, PolicySource, StateStore, TagSource
 
 STORE_VARIABLE = "SAFEUPDATER_STORE"
@@ -77,6 +78,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
     from safeupdater.stores import open_store
 
     environ = os.environ if environ is None else environ
+    refuse_unknown(environ)
     own_clock = clock()
     return {
         "backends": [DockerBackend.from_env(environ)],
