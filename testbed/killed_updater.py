@@ -1,8 +1,9 @@
 """An updater in a process of its own, which kills itself with SIGKILL at a named step.
 
 ``python -m testbed.killed_updater apply|recover DOCKER_URL STORE_URL`` scans, plans and applies, or recovers,
-and prints the outcomes as JSON. ``SAFEUPDATER_KILL`` says where it dies: ``before switching park_old``,
-``after switching park_old``, ``in settling`` for a state, ``journaled BecameReady`` for an event.
+and prints target, outcome, code and message of each operation as JSON. ``SAFEUPDATER_KILL`` says where it
+dies: ``before switching park_old``, ``after switching park_old``, ``in settling`` for a state,
+``journaled BecameReady`` for an event; nowhere if it is not set.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from safeupdater.stores.clock import SystemClock
 from safeupdater.update.updater import Updater
 
 VARIABLE = "SAFEUPDATER_KILL"
-POLICY = {"version": 1, "health": {"window": "0.6s", "interval": "0.2s", "ready_timeout": "10s"}}
+POLICY = {
+    "version": 1,
+    "health": {"window": "0.6s", "interval": "0.2s", "ready_timeout": "10s"},
+}
 
 
 def main(job: str, docker_url: str, store_url: str) -> None:
@@ -43,7 +47,8 @@ def main(job: str, docker_url: str, store_url: str) -> None:
         else:
             updater.scan()
             results = updater.apply()
-        print(json.dumps([str(result.outcome) for result in results]))
+        shown = [(result.target_id, str(result.outcome), result.code, result.message) for result in results]
+        print(json.dumps(shown))
 
 
 class MortalBackend(DockerBackend):

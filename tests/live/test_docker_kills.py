@@ -111,7 +111,7 @@ class Scene:
         """A process that takes up what was left; the outcomes."""
         done = self._process("recover")
         assert done.returncode == 0, done.stderr
-        return list(json.loads(done.stdout))
+        return [outcome for _, outcome, _, _ in json.loads(done.stdout)]
 
     def _process(self, job: str, point: str = "") -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "testbed.killed_updater", job, self.daemon.host, self.store]

@@ -26,7 +26,7 @@ from typing import Any
 
 import attrs
 
-from tests.simulation import bugs, coverage, crashes, health_profiles, histories, kills
+from tests.simulation import bugs, coverage, crashes, docker_crashes, health_profiles, histories, kills
 
 ROOT = Path(__file__).resolve().parents[2]
 STORES = ("memory", "json", "sqlite")
@@ -114,6 +114,25 @@ def _crashes(what: str, name: str, store: str, chosen: dict[str, Any]) -> Row:
         what=what, runs=tally.runs, violations=tally.violations, checked=tally.checked,
         coverage=tally.coverage,
     )  # fmt: skip
+
+
+def docker_tasks(size: Size, seed: int) -> Iterator[Task]:
+    """The real Docker backend over a fake daemon: every fault at every call, then another one."""
+    every = 1 if size.is_full else 601 if size is QUICK else 61
+    shares = 4 if size.is_full else 1
+    for name in docker_crashes.SCENARIOS:
+        yield partial(_docker, "docker, one fault at every call", name, 0, 0)
+        for share in range(shares):
+            yield partial(_docker, "docker, then a fault at every call", name, every * shares, share)
+
+
+def _docker(what: str, name: str, every: int, first: int) -> Row:
+    if every:
+        tally = docker_crashes.two_faults(name, every=every, first=first)
+    else:
+        tally = docker_crashes.one_fault(name)
+    what += ", sampled" if every > 4 else ""
+    return Row(what=what, runs=tally.runs, violations=tally.violations)
 
 
 def history_tasks(size: Size, seed: int) -> Iterator[Task]:
@@ -230,6 +249,7 @@ def _tests(what: str, path: str, chosen: str, is_full: bool) -> Row:
 
 PARTS: dict[str, Callable[[Size, int], Iterator[Task]]] = {
     "crashes": crash_tasks,
+    "docker": docker_tasks,
     "histories": history_tasks,
     "bugs": bug_tasks,
     "kills": kill_tasks,
