@@ -80,14 +80,17 @@ def preflight(
             return refused(phase, step, _nonsense(report, "PreflightReport"))
         if report.refusal is not None:
             return refused(phase, step, report.refusal)
-        if not report.running and context.settings.unrunnable is Unrunnable.DEFER:
+        # Whoever goes back by hand does so because what runs is bad, or does not even run.
+        is_return = context.wanted is not None
+        if not report.running and not is_return and context.settings.unrunnable is Unrunnable.DEFER:
             message = "it does not run, so a new version could not be verified (unrunnable: commit allows it)"
             return refused(phase, step, StepOutcome(StepStatus.REFUSED, "not_running", message))
         warnings, broken = _self_tests(checks)
         if broken:
             message = f"a probe passes against a closed port, so it can never fail: {broken}"
             return refused(phase, step, StepOutcome(StepStatus.REFUSED, "probe_cannot_fail", message))
-        baseline = _baseline(backend, context, checks, clock) if report.running else None
+        is_measured = report.running and not is_return
+        baseline = _baseline(backend, context, checks, clock) if is_measured else None
     except Exception as error:  # noqa: BLE001  a border: backends and probes are foreign code
         return failed(phase, step, error)
     if baseline is not None and baseline_refuses(baseline):

@@ -566,6 +566,21 @@ def test_a_rollback_by_hand_brings_the_snapshot_back() -> None:
     assert bench.daemon.running() == {"web"}
 
 
+def test_a_rollback_by_hand_starts_the_version_that_ran_though_the_one_it_replaces_does_not() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    first = bench.drive()
+    first.update()
+    bench.daemon.stop("web")
+    back = bench.drive(
+        to="1.0.0", digest=bench.old_digest, operation_id="op-2", wanted=first.operation.snapshot
+    )
+    back.switch()
+    assert bench.backend.observe(back.operation).condition is Condition.READY
+    back.perform(Phase.COMMITTING)
+    assert bench.daemon.running() == {"web"}
+
+
 def test_a_same_tag_update_moves_the_tag_and_a_restore_moves_it_back() -> None:
     bench = Bench()
     bench.daemon.release(f"{APP}:latest", pulled=True, User="app")

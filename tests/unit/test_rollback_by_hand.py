@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from safeupdater import MemoryBackend, MemoryWorld, Outcome, Policy, Updater
+from safeupdater.backends.memory import CRASHES
+from safeupdater.domain.health import SampleStatus
 from safeupdater.testing.clock import FakeClock
+from tests.support.engine import WEB, Bench, FakeCheck, FakeChecks, policy_with
 
 
 def test_a_version_that_somebody_left_by_hand_is_not_applied_again_until_allowed() -> None:
@@ -28,3 +33,33 @@ def test_a_version_that_somebody_left_by_hand_is_not_applied_again_until_allowed
     updater.rollbacks.allow_again("memory://local/shop", digest, by="alice")
     (again,) = updater.apply()
     assert again.outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize("exit_code", [0, 1], ids=["stopped", "crashed"])
+def test_a_version_that_does_not_even_run_can_be_left_by_hand(exit_code: int) -> None:
+    bench = Bench()
+    assert bench.run(bench.plan()).succeeded
+    container = bench.world.containers["web"]
+    container.running, container.exit_code = False, exit_code
+    assert bench.updater.rollback(WEB, by="ada").succeeded
+    assert bench.running == {"web": "1.0.0"}
+
+
+def test_a_version_that_fails_its_probes_can_be_left_by_hand() -> None:
+    bench = Bench(policy_with(health={"checks": [{"type": "http", "port": 80}], "baseline": "5s"}))
+    check = FakeCheck()
+    bench.updater = bench.process(checks=FakeChecks(check))
+    assert bench.run(bench.plan()).succeeded
+    check.answer = lambda: SampleStatus.OK if bench.running == {"web": "1.0.0"} else SampleStatus.FAILED
+    assert bench.updater.rollback(WEB, by="ada").succeeded
+
+
+def test_what_did_not_run_is_left_so_when_the_version_before_is_bad_too() -> None:
+    bench = Bench()
+    assert bench.run(bench.plan()).succeeded
+    container = bench.world.containers["web"]
+    container.running, container.exit_code = False, 1
+    bench.world.behaviours[bench.world.tags["docker.io/library/web"]["1.0.0"]] = CRASHES
+    assert bench.updater.rollback(WEB, by="ada").outcome is Outcome.ROLLED_BACK
+    assert bench.running == {}
+    assert bench.world.containers["web"].id == container.id

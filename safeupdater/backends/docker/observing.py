@@ -27,7 +27,7 @@ def observe_new(work: Work) -> Observation:
     if not work.is_ours(found):
         detail = f"{main.name} is not the container that was created"
         return Observation(Condition.FOREIGN, "foreign", detail, str(found["Id"]))
-    own = condition_of(found, was_running=main.was_running, may_restart=False)
+    own = condition_of(found, was_running=work.is_to_run(main), may_restart=False)
     return own if own.condition is not Condition.READY else _with_dependants(work, own)
 
 
@@ -37,7 +37,7 @@ def _with_dependants(work: Work, own: Observation) -> Observation:
         new = work.find_new(member)
         if new is None:
             return Observation(Condition.FOREIGN, "dependant_gone", f"{member.name} is gone", own.identity)
-        theirs = condition_of(new, was_running=member.was_running, may_restart=False)
+        theirs = condition_of(new, was_running=work.is_to_run(member), may_restart=False)
         if theirs.condition is Condition.FAILED:
             code = f"dependant_{theirs.code}"
             return Observation(Condition.FAILED, code, f"{member.name}: {theirs.detail}", own.identity)

@@ -100,7 +100,7 @@ def start_new(work: Work) -> StepOutcome:
         new = work.find_new(member)
         if new is None:
             return refused("candidate_gone", f"the new {member.name} was removed by somebody else")
-        if member.was_running and not is_running(new):
+        if work.is_to_run(member) and not is_running(new):
             try:
                 work.daemon.start(str(new["Id"]))
             except BackendError as error:

@@ -48,6 +48,12 @@ class Work:
         """The image that is wanted."""
         return wanted_image(self.operation)
 
+    def is_to_run(self, member: Member) -> bool:
+        """Whether the successor is to run: as the old one did, or as the one did that is wanted back."""
+        wanted = self.operation.wanted
+        before = {item.name: item for item in captured(wanted).members} if wanted is not None else {}
+        return before.get(member.name, member).was_running
+
     @property
     def keep_reference(self) -> str:
         """The tag that keeps the old image."""

@@ -220,10 +220,14 @@ class _Act:
         return image
 
     @property
+    def _wanted(self) -> Snapshot:
+        """What the new container is made like: the old one, or the one that is wanted back."""
+        return self.operation.wanted or self._snapshot
+
+    @property
     def _config(self) -> dict[str, object]:
-        """The user's configuration: that of the old version, or of the one that is wanted back."""
-        source = self.operation.wanted or self._snapshot
-        config = source.data["config"]
+        """The user's configuration of the new container."""
+        config = self._wanted.data["config"]
         assert isinstance(config, dict)
         return dict(config)
 
@@ -315,15 +319,15 @@ class _Act:
         return DONE
 
     def start(self) -> StepOutcome:
-        """Starts the new container if the old one ran, and at once gives it the old restart policy."""
+        """Starts the new container if the one it is made like ran; at once gives it that restart policy."""
         new = self.new()
         if new is None:
             return _GONE
         if new.name != self.name or new.config != self._config:
             return _SUPERSEDED
-        if self._snapshot.data["running"] and not new.running and new.exit_code in (None, 137):
+        if self._wanted.data["running"] and not new.running and new.exit_code in (None, 137):
             self._do("start", lambda: self.world.start(new.name))
-        restart = str(self._snapshot.data["restart"])
+        restart = str(self._wanted.data["restart"])
         if new.restart != restart:
             self._do("update", lambda: setattr(new, "restart", restart))
         return DONE
@@ -423,6 +427,8 @@ class _Act:
         old, present = self.old(), self.world.containers.get(self.name)
         if old is None or present is not old:
             return _not_there(present)
+        if not (old.running or self._snapshot.data["running"]):
+            return Observation(Condition.STOPPED, "stopped", "it did not run before either", old.id)
         return self._said_of(old)
 
     def _said_of(self, container: Container) -> Observation:
