@@ -22,13 +22,17 @@ from safeupdater.domain.operation import (
     Snapshot,
 )
 from safeupdater.domain.plan import PlannedUpdate
-from safeupdater.errors import RollbackError, VersionConflict
+from safeupdater.errors import IllegalTransition, RollbackError, VersionConflict
 from safeupdater.protocols import Backend, Clock, StateStore
 from safeupdater.update.accounts import lifted, quarantine_key
 from safeupdater.update.executor import UpdateExecutor
-from safeupdater.update.machine import is_ended, is_parked, replay
+from safeupdater.update.machine import evolve, is_ended, is_parked, replay
 from safeupdater.update.result import OperationResult
 from safeupdater.update.states import RollbackFailed, State, Succeeded
+
+_READY = frozenset({Condition.READY})
+_ALIVE = frozenset({Condition.READY, Condition.UNREADY, Condition.STARTING})
+"""What is enough to keep a version that is held: nobody ever said that it is well."""
 
 _APPEND_TRIES = 5
 _BUSY_POLL_S = 2.0
@@ -162,14 +166,16 @@ class RollbackManager:
         state = self._state(operation_id) if operation_id is not None else None
         if operation_id is None or state is None or not is_parked(state):
             raise RollbackError(f"nothing of {target_id} waits for a person", code="nothing_to_resolve")
-        if resolution is Resolution.KEEP_NEW and isinstance(state, RollbackFailed):
-            self._require_new_version(operation_id, target_id)
-        self._journal(operation_id, Resolved(resolution=resolution, by=by, reason=reason))
+        if resolution is Resolution.KEEP_NEW:
+            enough = _READY if isinstance(state, RollbackFailed) else _ALIVE
+            self._require_new_version(operation_id, target_id, enough)
+        if not self._journal(operation_id, Resolved(resolution=resolution, by=by, reason=reason)):
+            raise RollbackError(f"somebody else decided about {target_id} first", code="nothing_to_resolve")
         return operation_id
 
-    def _require_new_version(self, operation_id: str, target_id: str) -> None:
+    def _require_new_version(self, operation_id: str, target_id: str, enough: frozenset[Condition]) -> None:
         seen = self._executor.observe(operation_id)
-        if seen is None or seen.condition is not Condition.READY:
+        if seen is None or seen.condition not in enough:
             said = seen.detail or seen.code if seen else "the runtime did not answer"
             raise RollbackError(
                 f"the new version of {target_id} does not run, so it cannot be kept: {said}",
@@ -181,10 +187,12 @@ class RollbackManager:
         return opened[0].operation_id if opened else None
 
     def _journal(self, operation_id: str, event: Event) -> bool:
-        """Journals a person's word, beside whoever works on the operation."""
+        """Journals a person's word, beside whoever works on the operation; False where it comes too late."""
         for _ in range(_APPEND_TRIES):
             entries = self._store.load(operation_id)
-            if is_ended(replay(entry.event for entry in entries)):
+            try:
+                evolve(replay(entry.event for entry in entries), event)
+            except IllegalTransition:
                 return False
             try:
                 self._store.append(operation_id, [event], expected_version=len(entries), at=self._clock.now())
@@ -224,8 +232,8 @@ class RollbackManager:
     def collect(self) -> tuple[str, ...]:
         """Lets go of snapshots, and of what backends kept for them, that no way back needs any more.
 
-        Kept are those of open operations and, of finished updates, the newest ``keep_previous`` per
-        target for ``retain`` seconds. Returns what was removed, in words.
+        Kept are those of open operations, those that these bring back and, of finished updates, the
+        newest ``keep_previous`` per target for ``retain`` seconds. Returns what was removed, in words.
         """
         expired, kept = self._sorted_snapshots()
         removed: list[str] = []
@@ -240,14 +248,16 @@ class RollbackManager:
 
     def _sorted_snapshots(self) -> tuple[list[Snapshot], list[Snapshot]]:
         by_target: defaultdict[str, list[Snapshot]] = defaultdict(list)
-        for snapshot in self._snapshots():
-            by_target[snapshot.target_id].append(snapshot)
+        wanted = {opened.restores for opened in self._store.unfinished()}
         expired: list[Snapshot] = []
         kept: list[Snapshot] = []
+        for snapshot in self._snapshots():
+            by_target[snapshot.target_id].append(snapshot)
         for snapshots in by_target.values():
             previous = 0
             for snapshot in sorted(snapshots, key=lambda item: item.taken_at, reverse=True):
                 is_kept, is_previous = self._is_kept(snapshot, previous)
+                is_kept = is_kept or snapshot.operation_id in wanted
                 previous += is_previous
                 (kept if is_kept else expired).append(snapshot)
         return expired, kept

@@ -279,6 +279,46 @@ def test_a_failed_rollback_raises_a_critical_alert_that_says_what_to_do() -> Non
     assert "resolve" in alert.remedy
 
 
+def test_a_held_version_that_has_died_meanwhile_is_not_kept() -> None:
+    """The old version would be removed for one that does not run."""
+    bench = held()
+    container = bench.world.containers["web"]
+    container.running, container.exit_code = False, 1
+    with pytest.raises(RollbackError, match="does not run") as raised:
+        bench.updater.resolve(WEB, Resolution.KEEP_NEW, by="ada")
+    assert raised.value.code == "new_version_not_ready"
+    assert bench.updater.resolve(WEB, Resolution.RESTORE, by="ada").outcome is Outcome.ROLLED_BACK
+    assert bench.running == {"web": "1.0.0"}
+
+
+@pytest.mark.parametrize("is_finished", [False, True], ids=["decided", "carried out"])
+def test_of_two_people_who_decide_at_once_the_first_is_heard(is_finished: bool) -> None:
+    """A second decision in the journal would make it one that no updater can read any more."""
+    bench = held()
+    other = bench.process()
+    (opened,) = bench.store.unfinished()
+    load, hurried = bench.store.load, []
+
+    def somebody_is_faster(operation_id: str) -> Any:
+        if not hurried:
+            hurried.append("bob")
+            other.rollbacks.decide(WEB, Resolution.RESTORE, by="bob")
+            if is_finished:
+                other.recover()
+        return load(operation_id)
+
+    def observe(*arguments: Any, **keywords: Any) -> Any:
+        bench.store.load = somebody_is_faster
+        return seen
+
+    seen = bench.updater.executor.observe(opened.operation_id)
+    bench.updater.executor.observe = observe
+    with pytest.raises(RollbackError, match=r"decided about .* first"):
+        bench.updater.resolve(WEB, Resolution.KEEP_NEW, by="ada")
+    bench.process().recover()
+    assert bench.state(opened.operation_id) == "RolledBack"
+
+
 def test_there_is_nothing_to_resolve_where_nothing_waits() -> None:
     bench = Bench()
     with pytest.raises(RollbackError, match="waits for a person"):
@@ -381,3 +421,15 @@ def test_a_failed_attempt_takes_no_place_among_the_previous_versions() -> None:
     assert kept(bench) == ["1.0.0"]
     assert bench.updater.rollback(WEB, by="ada").succeeded
     assert bench.running == {"web": "1.0.0"}
+
+
+def test_what_a_rollback_under_way_brings_back_is_kept_however_old() -> None:
+    bench = Bench(policy_with(rollback={"retain": "7d"}))
+    assert bench.run(bench.plan()).succeeded
+    bench.updater.executor.stop()
+    assert bench.updater.rollback(WEB, by="ada").outcome is Outcome.INTERRUPTED
+    bench.clock.advance(8 * DAY_S)
+    bench.updater = bench.process()
+    assert bench.updater.rollbacks.collect() == ()
+    bench.updater.recover()
+    assert len(bench.updater.rollbacks.collect()) == 1
