@@ -12,9 +12,10 @@ from rich.text import Text
 from safeupdater.cli import documents, tables
 from safeupdater.cli.exits import Exit, exit_of
 from safeupdater.cli.options import Command
-from safeupdater.cli.progress import Drain, shown
+from safeupdater.cli.progress import shown
 from safeupdater.cli.scanning import load_plan, scanned, show_plan
 from safeupdater.cli.session import Session
+from safeupdater.cli.signals import Drain, interruptible
 from safeupdater.cli.tables import target_name
 from safeupdater.cli.targets import find_asset
 from safeupdater.cli.text import clean, counted
@@ -133,7 +134,8 @@ def _agreed(session: Session, ready: Sequence[PlannedUpdate]) -> bool:
         session.err.print(
             Text.assemble("  ", (clean(target_name(update.target_id)), "bold"), f"  {clean(steps)}")
         )
-    return session.confirm(f"Apply {counted(len(ready), 'update')}?")
+    with interruptible():
+        return session.confirm(f"Apply {counted(len(ready), 'update')}?")
 
 
 def show_results(session: Session, results: Sequence[OperationResult], plan: Plan | None = None) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from safeupdater.cli.demo_docker import Unsuitable, docker_stage
 from safeupdater.cli.demo_memory import memory_stage
 from safeupdater.cli.demo_stage import Stage
 from safeupdater.cli.exits import Exit
 from safeupdater.cli.options import Command
+from safeupdater.cli.progress import shown
 from safeupdater.cli.session import Session
+from safeupdater.cli.signals import interruptible
 from safeupdater.cli.story import Storyteller
 from safeupdater.cli.text import artifact_text, clean_lines, plain
 from safeupdater.domain.asset import Asset
@@ -22,17 +27,35 @@ from safeupdater.update.result import OperationResult
 
 
 @click.command(cls=Command)
+@click.option("--in-memory", is_flag=True, help="Leave Docker out of it.")
 @click.pass_obj
-def demo(session: Session) -> int:
-    """Shows an update, a rollback and an approval, on a world of its own."""
+def demo(session: Session, in_memory: bool) -> int:
+    """Show an update, a rollback and an approval, on things of its own.
+
+    They are three small containers on this machine's Docker daemon where that works, else a world in memory.
+    """
     console = session.out
-    with memory_stage(Storyteller(console), is_watched=sys.stdout.isatty()) as stage:
-        code = _play(stage, console)
+    with interruptible(), _stage(session, in_memory=in_memory) as stage:
+        code = _play(stage, console, session)
     console.print("Nothing of it is left: the demonstration has cleaned up.", style="dim")
     return code
 
 
-def _play(stage: Stage, console: Console) -> Exit:
+@contextlib.contextmanager
+def _stage(session: Session, *, in_memory: bool) -> Iterator[Stage]:
+    """On Docker where that works, else in memory."""
+    storyteller = Storyteller(session.out)
+    with contextlib.ExitStack() as stack:
+        stage = None
+        if not in_memory:
+            try:
+                stage = stack.enter_context(docker_stage(storyteller, session.world.environ))
+            except Unsuitable as reason:
+                session.say(f"not on Docker: {reason}", "dim")
+        yield stage or stack.enter_context(memory_stage(storyteller, is_watched=sys.stdout.isatty()))
+
+
+def _play(stage: Stage, console: Console, session: Session) -> Exit:
     updater = stage.updater
     console.print(Text.assemble(("safeupdater demo", "bold"), f" on {stage.place}"))
     _heading(console, "1. What runs")
@@ -41,7 +64,8 @@ def _play(stage: Stage, console: Console) -> Exit:
     plan = updater.plan()
     console.print(Text(clean_lines(plan.explain())))
     _heading(console, "3. Applying what is approved")
-    results = updater.apply(plan)
+    with shown(session, updater, session.out):
+        results = updater.apply(plan)
     _heading(console, "4. What runs now, and what is left to do")
     updater.scan()
     console.print(_inventory(updater.inventory.assets()))

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import sys
 import threading
 from collections.abc import Iterator
-from types import FrameType
 
 from rich.console import Console
 from rich.live import Live
@@ -15,7 +12,6 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from safeupdater.cli.exits import Exit
 from safeupdater.cli.session import Session
 from safeupdater.cli.tables import target_name
 from safeupdater.cli.text import clean, size
@@ -33,7 +29,8 @@ class Board:
 
     def __init__(self) -> None:
         self._lines: dict[str, Text] = {}
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler that prints in the middle of ``take`` draws the board too.
+        self._lock = threading.RLock()
 
     def take(self, progressed: Progressed) -> None:
         """Takes in how one operation is getting on."""
@@ -78,69 +75,16 @@ def _probes(tally: Tally) -> str:
 
 
 @contextlib.contextmanager
-def shown(session: Session, updater: Updater) -> Iterator[None]:
-    """Shows progress on stderr while the body runs, where stderr is a terminal."""
-    if session.options.quiet or not session.err.is_terminal:
+def shown(session: Session, updater: Updater, console: Console | None = None) -> Iterator[None]:
+    """Shows progress while the body runs, where the console (stderr by default) is a terminal."""
+    console = console or session.err
+    if session.options.quiet or not console.is_terminal:
         yield
         return
     board = Board()
     updater.executor.on_progress(board.take)
-    with Live(board, console=session.err, transient=True, refresh_per_second=8):
+    with Live(board, console=console, transient=True, refresh_per_second=8):
         try:
             yield
         finally:
             updater.executor.on_progress(None)
-
-
-class Drain:
-    """Turns the first SIGINT or SIGTERM into ``stop``; a second SIGINT ends the process at once."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._updater: Updater | None = None
-        self.requested = False
-
-    def serve(self, updater: Updater | None) -> None:
-        """Names the updater that is to be stopped."""
-        self._updater = updater
-        if updater is not None and self.requested:
-            updater.stop()
-
-    def is_requested(self) -> bool:
-        """Whether somebody asked to stop."""
-        return self.requested
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler."""
-        if self.requested and number == signal.SIGINT:
-            # Whatever is under way is journaled: being killed here is what recovery is made for.
-            sys.stdout.flush()
-            _leave()
-        first, self.requested = not self.requested, True
-        if self._updater is not None:
-            self._updater.stop()
-        if first:
-            self._console.print(
-                Text("stopping: what is under way is brought to a safe point (Ctrl-C again: at once)")
-            )
-
-
-def _leave() -> None:
-    import os
-
-    os._exit(Exit.INTERRUPTED)
-
-
-@contextlib.contextmanager
-def draining(session: Session) -> Iterator[Drain]:
-    """Handles signals while the body runs; nothing is handled outside the main thread."""
-    drain = Drain(session.err)
-    if threading.current_thread() is not threading.main_thread():
-        yield drain
-        return
-    before = {number: signal.signal(number, drain) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield drain
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

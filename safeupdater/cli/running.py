@@ -8,10 +8,11 @@ from safeupdater.cli.applying import recover_first, show_results
 from safeupdater.cli.exits import Exit, exit_of
 from safeupdater.cli.notices import observers_of
 from safeupdater.cli.options import Command
-from safeupdater.cli.progress import Drain, draining, shown
+from safeupdater.cli.progress import shown
 from safeupdater.cli.returning import DURATION
 from safeupdater.cli.scanning import scanned
 from safeupdater.cli.session import Session
+from safeupdater.cli.signals import Drain, draining
 from safeupdater.cli.text import counted
 from safeupdater.domain.plan import Plan
 from safeupdater.errors import SafeUpdaterError

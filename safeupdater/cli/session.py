@@ -78,7 +78,8 @@ class Session:
             self.out.file.flush()
             return
         for table in tables:
-            self.out.print(table)
+            # Text has its lines already, and a path that is broken in two is of no use to a script.
+            self.out.print(table, soft_wrap=isinstance(table, Text))
 
     def text(self, text: str) -> None:
         """Gives plain text as the result, as it is but for control characters."""

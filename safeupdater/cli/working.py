@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator
 
 from safeupdater.cli.notices import observers_of
-from safeupdater.cli.progress import Drain, draining
 from safeupdater.cli.session import Session
+from safeupdater.cli.signals import Drain, draining
 from safeupdater.update.updater import Updater
 
 

@@ -1,0 +1,269 @@
+"""The webhook: what is sent, how it is signed, and that nothing about it can hold up an update."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import attrs
+import pytest
+
+from safeupdater.backends.memory import Behaviour, MemoryBackend, MemoryWorld
+from safeupdater.config import Policy
+from safeupdater.domain.notice import AlertRaised, Severity
+from safeupdater.errors import ConfigurationError
+from safeupdater.observers.webhook import WebhookNotifier, signature
+from safeupdater.testing.clock import FakeClock
+from safeupdater.update.updater import Updater
+
+NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+@attrs.define
+class Receiver:
+    """A server that keeps what it gets and answers with the statuses it is told, 204 after those."""
+
+    statuses: list[int] = attrs.field(factory=list)
+    headers: dict[str, str] = attrs.field(factory=dict)
+    got: list[tuple[dict[str, str], bytes]] = attrs.field(factory=list)
+    address: str = ""
+
+    @property
+    def documents(self) -> list[dict[str, Any]]:
+        return [json.loads(body) for _, body in self.got]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    kept = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            kept.got.append((dict(self.headers), body))
+            self.send_response(kept.statuses.pop(0) if kept.statuses else 204)
+            for name, value in kept.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    kept.address = f"127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield kept
+    server.shutdown()
+    server.server_close()
+
+
+def alert(severity: Severity = Severity.WARNING, message: str = "m") -> AlertRaised:
+    return AlertRaised(severity=severity, code="c", message=message, remedy="r", target_id="memory://a/b")
+
+
+def notifier(receiver: Receiver, path: str = "/hook", **options: Any) -> WebhookNotifier:
+    options.setdefault("pause", lambda _: None)
+    return WebhookNotifier(f"http://{receiver.address}{path}", now=lambda: NOW, **options)
+
+
+def play(observer: WebhookNotifier, behaviour: Behaviour | None = None) -> None:
+    clock = FakeClock()
+    world = MemoryWorld(clock, host="prod-1")
+    world.run("web", "example/web:1.0.0")
+    world.publish("example/web:1.0.1", behaviour or Behaviour())
+    backends = [MemoryBackend(world)]
+    with Updater(
+        backends=backends, policy=Policy.default(), tags=world, clock=clock, observers=[observer]
+    ) as updater:
+        updater.scan()
+        updater.apply()
+
+
+# --- what is sent -----------------------------------------------------------------------------------------
+
+
+def test_an_outcome_is_sent_with_its_changes(receiver: Receiver) -> None:
+    with notifier(receiver) as observer:
+        play(observer)
+    (document,) = receiver.documents
+    assert document["apiVersion"] == "safeupdater/v1"
+    assert (document["event"], document["outcome"], document["severity"]) == ("outcome", "succeeded", "info")
+    (change,) = document["changes"]
+    assert (change["asset_id"], change["change_type"]) == ("memory://prod-1/web", "patch")
+
+
+def test_a_rollback_is_a_warning_and_passes_where_successes_do_not(receiver: Receiver) -> None:
+    with notifier(receiver, min_severity=Severity.WARNING) as observer:
+        play(observer)
+        play(observer, Behaviour(exits_after_s=20.0))
+    outcomes = [item["outcome"] for item in receiver.documents if item["event"] == "outcome"]
+    assert outcomes == ["rolled_back"]
+
+
+def test_an_alert_is_sent_with_its_remedy(receiver: Receiver) -> None:
+    with notifier(receiver) as observer:
+        observer.notify(alert(Severity.CRITICAL))
+    (document,) = receiver.documents
+    assert document["at"] == "2026-01-05T12:00:00Z"
+    assert {key: document[key] for key in ("event", "severity", "code", "message", "remedy")} == {
+        "event": "alert", "severity": "critical", "code": "c", "message": "m", "remedy": "r",
+    }  # fmt: skip
+
+
+def test_messages_arrive_in_order(receiver: Receiver) -> None:
+    with notifier(receiver) as observer:
+        for number in range(20):
+            observer.notify(alert(message=str(number)))
+    assert [item["message"] for item in receiver.documents] == [str(number) for number in range(20)]
+    assert observer.sent == 20
+
+
+# --- signature and secrets --------------------------------------------------------------------------------
+
+
+def test_a_receiver_can_verify_time_and_body(receiver: Receiver) -> None:
+    with notifier(receiver, secret="hunter2") as observer:
+        observer.notify(alert())
+    headers, body = receiver.got[0]
+    timestamp = headers["X-Safeupdater-Timestamp"]
+    assert timestamp == str(int(NOW.timestamp()))
+    expected = hmac.new(b"hunter2", timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    assert headers["X-Safeupdater-Signature"] == f"sha256={expected}"
+    assert signature(b"hunter2", "1", body) != headers["X-Safeupdater-Signature"]
+
+
+def test_without_a_secret_nothing_is_signed(receiver: Receiver) -> None:
+    with notifier(receiver) as observer:
+        observer.notify(alert())
+    assert "X-Safeupdater-Signature" not in receiver.got[0][0]
+
+
+def test_a_login_in_the_url_becomes_a_header(receiver: Receiver) -> None:
+    with WebhookNotifier(f"http://ann:p%40ss@{receiver.address}/hook") as observer:
+        observer.notify(alert())
+    sent = receiver.got[0][0]["Authorization"]
+    assert base64.b64decode(sent.removeprefix("Basic ")).decode() == "ann:p@ss"
+
+
+@pytest.mark.parametrize("is_reached", [True, False])
+def test_no_part_of_a_credential_is_logged_or_shown(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture, is_reached: bool
+) -> None:
+    receiver.statuses = [500, 500, 500]
+    address = receiver.address if is_reached else closed_port()
+    with caplog.at_level(logging.DEBUG):
+        observer = WebhookNotifier(
+            f"http://ann:PLANTED1@{address}/PLANTED2?token=PLANTED3",
+            secret="PLANTED4",
+            pause=lambda _: None,
+        )
+        with observer:
+            observer.notify(alert())
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("safeupdater")]
+    assert observer.failed == 1
+    assert any("was not delivered" in line for line in ours)
+    assert "PLANTED" not in repr(observer) + repr(vars(observer)["_queue"]) + "".join(ours)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "ftp://h/x", "/x", "http://", "http://h:99999/", "http://a:b@example.com/", "https://h/\nX: y",
+        "https://[broken/", "javascript:1",
+    ],
+)  # fmt: skip
+def test_a_url_that_cannot_be_used_is_said_without_repeating_it(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        WebhookNotifier(url)
+    assert "a:b" not in str(caught.value)
+
+
+# --- receivers that misbehave -----------------------------------------------------------------------------
+
+
+def test_a_receiver_that_stumbles_gets_the_same_message_again(receiver: Receiver) -> None:
+    receiver.statuses = [503, 429]
+    pauses: list[float] = []
+    with notifier(receiver, pause=pauses.append) as observer:
+        observer.notify(alert())
+    assert len({headers["X-Safeupdater-Id"] for headers, _ in receiver.got}) == 1
+    assert (len(receiver.got), observer.sent, observer.failed) == (3, 1, 0)
+    assert pauses == [1.0, 2.0]
+
+
+def test_a_refusal_is_not_repeated(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    receiver.statuses = [401]
+    with notifier(receiver) as observer:
+        observer.notify(alert())
+    assert (len(receiver.got), observer.failed) == (1, 1)
+    assert "refused with status 401" in caplog.text
+
+
+def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
+    receiver.statuses = [302]
+    receiver.headers = {"Location": f"http://{receiver.address}/elsewhere"}
+    with notifier(receiver) as observer:
+        observer.notify(alert())
+    assert (len(receiver.got), observer.failed) == (1, 1)
+
+
+def closed_port() -> str:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{held.getsockname()[1]}"
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A server that takes connections and never answers."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(16)
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+def quickly(act: Callable[[], None]) -> float:
+    began = time.monotonic()
+    act()
+    return time.monotonic() - began
+
+
+def test_a_silent_receiver_does_not_hold_up_an_update(silent: str) -> None:
+    observer = WebhookNotifier(f"http://{silent}/", timeout_s=0.5, pause=lambda _: None)
+    assert quickly(lambda: play(observer)) < 0.4
+    assert quickly(lambda: observer.close(wait_s=0.2)) < 0.4
+
+
+def test_what_does_not_fit_the_queue_is_dropped_and_counted(
+    silent: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    observer = WebhookNotifier(f"http://{silent}/", timeout_s=0.3, queue_size=4, pause=lambda _: None)
+
+    def flood() -> None:
+        for _ in range(50):
+            observer.notify(alert())
+
+    assert quickly(flood) < 0.5
+    assert observer.dropped >= 45
+    assert "messages dropped" in caplog.text
+    observer.close(wait_s=0.0)
+
+
+def test_after_closing_nothing_is_taken(receiver: Receiver) -> None:
+    observer = notifier(receiver)
+    observer.close()
+    observer.notify(alert())
+    observer.close()
+    assert receiver.got == []
