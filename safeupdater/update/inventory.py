@@ -11,13 +11,13 @@ import attrs
 
 from safeupdater.domain.asset import Asset, AssetStatus, AssetType, UpdateRecord
 from safeupdater.domain.notice import ScanFinished
+from safeupdater.domain.operation import Outcome
 from safeupdater.domain.plan import Plan
 from safeupdater.errors import InvalidReference, VersionConflict
 from safeupdater.protocols import ScanReport, StateStore, Stored
 
-_KEPT_WHILE_UNCHANGED = frozenset(
-    {AssetStatus.UPDATE_AVAILABLE, AssetStatus.FAILED, AssetStatus.ROLLED_BACK, AssetStatus.HELD}
-)
+_KEPT_WHILE_UNCHANGED = frozenset({AssetStatus.UPDATE_AVAILABLE, AssetStatus.ROLLED_BACK})
+_KEPT_WHILE_OPEN = frozenset({AssetStatus.UPDATING, AssetStatus.HELD})
 
 
 @attrs.frozen(kw_only=True)
@@ -194,9 +194,16 @@ def _merged(known: Asset, scanned: Asset, now: datetime) -> Asset:
 
 
 def _status(known: Asset, scanned: Asset, *, same_bits: bool) -> AssetStatus:
-    if known.status is AssetStatus.UPDATING or (same_bits and known.status in _KEPT_WHILE_UNCHANGED):
+    if _is_in_operation(known) or (same_bits and known.status in _KEPT_WHILE_UNCHANGED):
         return known.status
     return scanned.status
+
+
+def _is_in_operation(known: Asset) -> bool:
+    """Whether an open operation gave the status: then its end changes it, not a scan of what it left."""
+    latest = known.update_history[-1].outcome if known.update_history else ""
+    is_stuck = known.status is AssetStatus.FAILED and latest == str(Outcome.ROLLBACK_FAILED)
+    return is_stuck or known.status in _KEPT_WHILE_OPEN
 
 
 def _label_changes(known: Asset, scanned: Asset) -> dict[str, list[str | None]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from safeupdater.backends.memory import GOOD, Behaviour, MemoryBackend, MemoryWorld
+from safeupdater.backends.memory import CRASHES, GOOD, Behaviour, MemoryBackend, MemoryWorld
 from safeupdater.config import Policy
 from safeupdater.domain.health import Sample, SampleStatus
 from safeupdater.domain.notice import AlertRaised
@@ -36,6 +36,9 @@ def policy_with(**changes: Any) -> dict[str, Any]:
         old = merged.get(key)
         merged[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
+
+
+_HOLD = policy_with(rollback={"on_inconclusive": "hold"}, health={"checks": [{"type": "http", "port": 80}]})
 
 
 class Recorder:
@@ -235,3 +238,26 @@ def only(plan: Plan) -> PlannedUpdate:
 def outcomes(results: Iterable[OperationResult]) -> list[Outcome]:
     """What became of some updates."""
     return [result.outcome for result in results]
+
+
+def held() -> Bench:
+    """An update of which the window said neither yes nor no, and whose policy is to hold it."""
+    bench = Bench(_HOLD)
+    check = FakeCheck()
+    bench.updater = bench.process(checks=FakeChecks(check))
+    operation_id = bench.open()
+    bench.steps_until(operation_id, "Watching")
+    check.answer = ValueError("no measurement")
+    assert bench.run(operation_id).outcome is Outcome.HELD
+    assert bench.state(operation_id) == "Held"
+    return bench
+
+
+def stuck() -> Bench:
+    """An update whose new version is bad and whose old one cannot be started any more."""
+    bench = Bench()
+    operation_id = bench.open(behaviour=CRASHES)
+    bench.world.behaviours[bench.world.tags["docker.io/library/web"]["1.0.0"]] = Behaviour(startable=False)
+    assert bench.run(operation_id).outcome is Outcome.ROLLBACK_FAILED
+    assert bench.state(operation_id) == "RollbackFailed"
+    return bench

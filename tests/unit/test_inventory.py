@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from safeupdater.backends.memory import CRASHES, GOOD
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.asset import STATUS_TRANSITIONS, Asset, AssetStatus, AssetType
-from safeupdater.domain.operation import Outcome
+from safeupdater.domain.operation import Outcome, Resolution
 from safeupdater.errors import InvalidReference
 from safeupdater.protocols import ScanReport
 from safeupdater.stores.memory import MemoryStore
 from safeupdater.update.inventory import Inventory
-from tests.support.engine import WEB, Bench
+from tests.support.engine import WEB, Bench, held, stuck
 
 NOW = datetime(2026, 4, 1, 12, 0, tzinfo=UTC)
 LATER = datetime(2026, 4, 2, 12, 0, tzinfo=UTC)
@@ -235,6 +235,32 @@ def test_the_history_has_every_attempt_newest_first() -> None:
 
 
 # --- life cycle ---------------------------------------------------------------------------------------------
+
+
+def test_a_scan_does_not_call_healthy_what_waits_for_a_person() -> None:
+    bench = held()
+    bench.updater.scan()
+    assert bench.updater.inventory.get(WEB).status is AssetStatus.HELD
+    bench.updater.resolve(WEB, Resolution.KEEP_NEW, by="ada")
+    assert bench.updater.inventory.get(WEB).status is AssetStatus.HEALTHY
+
+
+def test_a_failed_rollback_stays_failed_whatever_runs_until_a_person_decides() -> None:
+    bench = stuck()
+    bench.world.remove("web")
+    bench.world.run("web", "web:0.9.0")
+    bench.updater.scan()
+    assert bench.updater.inventory.get(WEB).status is AssetStatus.FAILED
+    bench.updater.resolve(WEB, Resolution.ABANDON, by="ada")
+    bench.updater.scan()
+    assert bench.updater.inventory.get(WEB).status is AssetStatus.UPDATE_AVAILABLE
+
+
+def test_what_was_found_unhealthy_is_healthy_again_when_a_scan_finds_it_so(inventory: Inventory) -> None:
+    inventory.record(report(asset(status=AssetStatus.FAILED)), NOW)
+    inventory.record(report(asset()), LATER)
+    assert [item.status for item in inventory.assets()] == [AssetStatus.HEALTHY]
+
 
 ACTS = st.lists(
     st.sampled_from(

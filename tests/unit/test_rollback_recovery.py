@@ -6,40 +6,13 @@ from typing import Any
 
 import pytest
 
-from safeupdater.backends.memory import CRASHES, GOOD, Behaviour
+from safeupdater.backends.memory import CRASHES, GOOD
 from safeupdater.domain.asset import AssetStatus
-from safeupdater.domain.operation import AbortRequested, OnInconclusive, Outcome, Resolution
+from safeupdater.domain.operation import AbortRequested, Outcome, Resolution
 from safeupdater.errors import RollbackError
-from tests.support.engine import WEB, Bench, FakeCheck, FakeChecks, outcomes, policy_with
+from tests.support.engine import WEB, Bench, held, outcomes, policy_with, stuck
 
 DAY_S = 86_400.0
-UNSTARTABLE = Behaviour(startable=False)
-HOLD = policy_with(
-    rollback={"on_inconclusive": OnInconclusive.HOLD.value}, health={"checks": [{"type": "http", "port": 80}]}
-)
-
-
-def held() -> Bench:
-    """An update of which the window said neither yes nor no, and whose policy is to hold it."""
-    bench = Bench(HOLD)
-    check = FakeCheck()
-    bench.updater = bench.process(checks=FakeChecks(check))
-    operation_id = bench.open()
-    bench.steps_until(operation_id, "Watching")
-    check.answer = ValueError("no measurement")
-    assert bench.run(operation_id).outcome is Outcome.HELD
-    assert bench.state(operation_id) == "Held"
-    return bench
-
-
-def stuck() -> Bench:
-    """An update whose new version is bad and whose old one cannot be started any more."""
-    bench = Bench()
-    operation_id = bench.open(behaviour=CRASHES)
-    bench.world.behaviours[old_digest(bench)] = UNSTARTABLE
-    assert bench.run(operation_id).outcome is Outcome.ROLLBACK_FAILED
-    assert bench.state(operation_id) == "RollbackFailed"
-    return bench
 
 
 def old_digest(bench: Bench) -> str:
