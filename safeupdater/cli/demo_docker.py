@@ -1,4 +1,4 @@
-"""The demonstration on a real Docker daemon: containers, images and a registry of its own, gone afterwards."""
+"""The demonstration on a real Docker daemon: its own containers, images and registry, gone afterwards."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import secrets
 from collections.abc import Iterator, Mapping
 
 from safeupdater.backends.docker import ContainerFilter, DockerBackend
-from safeupdater.backends.docker.client import DockerApi, connect
+from safeupdater.backends.docker.client import DockerApi, connect, decode
 from safeupdater.backends.docker.daemon import Daemon
+from safeupdater.backends.docker.wire import IMAGES
 from safeupdater.cli.demo_images import PROBE, Image, image, static_busybox
 from safeupdater.cli.demo_registry import DemoRegistry, serving
 from safeupdater.cli.demo_stage import Stage
@@ -73,7 +74,7 @@ def docker_stage(observer: Observer, environ: Mapping[str, str]) -> Iterator[Sta
         with updater:
             yield Stage(
                 updater=updater,
-                place=f"the Docker daemon at {api.url}, with three containers of its own",
+                place="this machine's Docker daemon, with three small containers of its own",
                 outcomes={names["shop"]: Outcome.SUCCEEDED, names["search"]: Outcome.ROLLED_BACK},
                 waits=names["ledger"],
             )
@@ -92,7 +93,7 @@ def _publish(registry: DemoRegistry, good: Mapping[str, Image], bad: Image) -> N
 
 @contextlib.contextmanager
 def _local_daemon(environ: Mapping[str, str]) -> Iterator[DockerApi]:
-    """The daemon of this machine: only it can pull from our loopback, and a distant one is not to be tried on."""
+    """The daemon of this machine: only it can pull from our loopback; a distant one may be in production."""
     try:
         api = DockerApi(connect(environment=environ))
     except SafeUpdaterError as error:
@@ -136,10 +137,10 @@ def _clean_up(api: DockerApi, token: str, address: str) -> None:
     for container in daemon.containers():
         if (container.labels or {}).get(LABEL) == token:
             _remove(api, f"/containers/{container.id}")
-    for listed in api.get("/images/json", "list images", digests=1) or []:
-        names = [*(listed["RepoTags"] or ()), *(listed["RepoDigests"] or ())]
+    for listed in decode(IMAGES, api.raw("/images/json", "list images"), "list images"):
+        names = [*(listed.repo_tags or ()), *(listed.repo_digests or ())]
         if any(name.startswith(f"{address}/") for name in names):
-            _remove(api, f"/images/{listed['Id']}")
+            _remove(api, f"/images/{listed.id}")
 
 
 def _remove(api: DockerApi, path: str) -> None:

@@ -88,9 +88,9 @@ def image(busybox: Path, version: str, *, architecture: str, dies_after_s: int |
 
 def _command(dies_after_s: int | None) -> Sequence[str]:
     # The shell is process 1: httpd itself would ignore SIGTERM there and cost ten seconds at each stop.
-    serve = f"/bin/busybox httpd -f -p 127.0.0.1:{PORT} -h /www &"
-    rest = "wait $!" if dies_after_s is None else f"/bin/busybox sleep {dies_after_s}; exit 1"
-    return ["/bin/busybox", "sh", "-c", f"trap 'exit 0' TERM; {serve} {rest}"]
+    serve = f"/bin/busybox httpd -f -p 127.0.0.1:{PORT} -h /www & "
+    rest = "wait $!" if dies_after_s is None else f"/bin/busybox sleep {dies_after_s} & wait $!; exit 1"
+    return ["/bin/busybox", "sh", "-c", f"trap 'exit 0' TERM; {serve}{rest}"]
 
 
 def _config(layer: bytes, command: Sequence[str], architecture: str) -> bytes:

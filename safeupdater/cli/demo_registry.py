@@ -1,4 +1,4 @@
-"""The demonstration's registry: as much of OCI distribution 1.1 as pulling needs, on loopback, from memory."""
+"""The demonstration's registry: what pulling needs of OCI distribution 1.1, from memory."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from safeupdater.cli.text import clean
 from safeupdater.domain.notice import AlertRaised, Notice
 from safeupdater.domain.operation import (
     BecameReady,
+    Blame,
     Finished,
     JournalEntry,
     OperationPlanned,
@@ -87,16 +88,18 @@ class Storyteller:
                 return "✓", "green", f"ready ({evidence or 'running'}); now it is watched"
             case VerdictReached(verdict=Verdict.COMMIT, message=message):
                 return "✓", "green", f"healthy: {message}"
-            case VerdictReached(message=message):
+            case VerdictReached(message=message, blame=blame):
                 self._going_back.add(entry.operation_id)
-                return "✗", "red", f"bad release: {message}"
-            case Resumed(by=by):
-                return "↻", "yellow", f"taken up again by {by}"
+                return "✗", "red", f"{_BLAMED.get(blame, 'going back')}: {message}"
+            case Resumed():
+                return "↻", "yellow", "taken up again after an interruption"
             case Finished(outcome=outcome, message=message):
                 return _ENDS.get(outcome, ("✗", "bold red", f"{outcome}: {message}"))
             case _:
                 return None
 
+
+_BLAMED: Mapping[Blame, str] = {Blame.RELEASE: "bad release", Blame.REQUEST: "going back as asked"}
 
 _DID: Mapping[tuple[Phase, str], str] = {
     # the in-memory world's steps

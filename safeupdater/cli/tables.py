@@ -82,6 +82,8 @@ def results(items: Iterable[OperationResult]) -> Table:
     for result in items:
         change = ", ".join(str(change) for change in result.changes)
         why = "" if result.outcome is Outcome.SUCCEEDED else result.message or result.code
+        # The column before names the target already, and ids are long.
+        why = why.replace(result.target_id, target_name(result.target_id)) if result.target_id else why
         if result.until is not None:
             why += f" (until {minute(result.until)})"
         made.add_row(
