@@ -23,7 +23,7 @@ from testbed.docker import Dockerd
 from testbed.processes import Unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
-COUNT = int(os.environ.get("SAFEUPDATER_TEST_CONTAINERS", "20"))
+COUNT = int(os.environ.get("SAFEUPDATER_TEST_CONTAINERS", "8"))
 NAMES = [f"app{number}" for number in range(COUNT)]
 
 
