@@ -1,6 +1,6 @@
 """Two updater processes on one host at the same time: no container is updated twice, none is lost.
 
-With one store its leases keep them apart; with two, the fixed name of the candidate does. There are 20
+With one store its leases keep them apart; with two, the fixed name of the candidate does. There are eight
 containers (50 take well over a minute); ``SAFEUPDATER_TEST_CONTAINERS=50`` says otherwise.
 """
 
