@@ -202,12 +202,9 @@ def lifted(entry: Quarantine, by: str) -> Quarantine:
 
 
 def cooldown_until(records: Iterable[RollbackRecord], cooldown_s: float, now: datetime) -> datetime | None:
-    """When the next attempt may be made after the latest rollback; None where that is now.
-
-    A clock that jumped back cannot make the wait longer than the cooldown itself.
-    """
+    """When the next attempt may be made after the latest rollback; None where that is now."""
     latest = max((record.at for record in records), default=None)
     if latest is None:
         return None
-    until = min(latest, now) + timedelta(seconds=cooldown_s)
+    until = latest + timedelta(seconds=cooldown_s)
     return until if until > now else None

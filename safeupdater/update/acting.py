@@ -41,6 +41,21 @@ _BASELINE_INTERVAL_S = 0.5
 _SELF_TEST_TIMEOUT_S = 1.0
 
 
+@attrs.frozen
+class Unmeasurable:
+    """Stands for a health check that cannot be made any more: it measures nothing."""
+
+    cause: str
+
+    def check(self, target: ProbeTarget, timeout_s: float) -> Sample:
+        """Void."""
+        return Sample(SampleStatus.VOID, 0.0, self.cause)
+
+    def self_test(self, timeout_s: float) -> Sample:
+        """Void."""
+        return Sample(SampleStatus.VOID, 0.0, self.cause)
+
+
 def failed(phase: Phase, step: str, error: Exception) -> StepFailed:
     """The event for a call that raised: its effect is unknown, so the step is made sure of again."""
     if isinstance(error, SafeUpdaterError):

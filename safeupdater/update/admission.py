@@ -19,7 +19,7 @@ from safeupdater.domain.operation import (
 )
 from safeupdater.domain.plan import PlannedUpdate
 from safeupdater.protocols import Admittance, StateStore
-from safeupdater.update.accounts import cooldown_until, rollbacks_of
+from safeupdater.update.accounts import cooldown_until
 
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
@@ -63,20 +63,14 @@ class LocalAdmission:
         )
 
     def _breaker(self, limits: Limits, now: datetime) -> Admittance | None:
-        recent = [
-            stored.value
-            for _, stored in self._store.iterate("rollback")
-            if isinstance(stored.value, RollbackRecord) and _is_automatic(stored.value, now - _HOUR, now)
-        ]
+        recent = [item for item in self._rollbacks("", now) if _is_automatic(item, now - _HOUR, now)]
         if len(recent) < limits.breaker_per_hour:
             return None
         until = min(record.at for record in recent) + _HOUR
         return _refused("breaker_open", f"{len(recent)} updates were rolled back within an hour", until)
 
     def _budget(self, planned: PlannedUpdate, limits: Limits, now: datetime) -> Admittance | None:
-        records = list(rollbacks_of(self._store, planned.target_id))
-        if not records:
-            return None
+        records = self._rollbacks(f"{planned.target_id}#", now)
         today = [record for record in records if _is_automatic(record, now - _DAY, now)]
         if len(today) >= limits.max_per_day:
             until = min(record.at for record in today) + _DAY
@@ -86,6 +80,18 @@ class LocalAdmission:
         if until_or_none is None:
             return None
         return _refused("cooldown", f"{planned.target_id} was rolled back a short while ago", until_or_none)
+
+    def _rollbacks(self, prefix: str, now: datetime) -> list[RollbackRecord]:
+        """The remembered rollbacks; one from the future, which a wrong clock left behind, counts from now."""
+        found = []
+        for key, stored in self._store.iterate("rollback", prefix):
+            record = stored.value
+            if isinstance(record, RollbackRecord) and record.at > now:
+                record = attrs.evolve(record, at=now)
+                self._store.put("rollback", key, record)
+            if isinstance(record, RollbackRecord):
+                found.append(record)
+        return found
 
     def _turn(self, planned: PlannedUpdate, limits: Limits) -> Admittance | None:
         domain = failure_domain(planned.target_id)

@@ -12,7 +12,7 @@ import attrs
 
 from safeupdater.domain.asset import AssetStatus
 from safeupdater.domain.change import Change
-from safeupdater.domain.health import Condition, Observation, Tally
+from safeupdater.domain.health import Condition, Observation, ProbeSpec, Tally
 from safeupdater.domain.notice import Severity
 from safeupdater.domain.operation import (
     Finished,
@@ -36,6 +36,7 @@ from safeupdater.protocols import (
     Admission,
     Backend,
     Clock,
+    HealthCheck,
     HealthChecks,
     Hooks,
     Lease,
@@ -141,13 +142,16 @@ class UpdateExecutor:
         *,
         max_in_flight: int = 8,
         approvals: Iterable[Approval] = (),
+        turn_timeout_s: float = 3600.0,
     ) -> tuple[OperationResult, ...]:
         """Carries out planned updates, and goes on with operations given by id; the results in their order.
 
-        Updates that must wait for their turn are kept until others have ended. Ends early, with
+        Updates that must wait for their turn are kept until others have ended; where only other updaters
+        are at work, for ``turn_timeout_s`` seconds, since one of them may be gone. Ends early, with
         ``interrupted`` for what is unfinished, when ``stop`` is called.
         """
         queue = _Queue(updates, {approval.update_hash: approval for approval in approvals})
+        idle_since_s = self._clock.monotonic()
         while queue.waiting or queue.flying:
             if self._stopping and not queue.flying:
                 queue.give_up()
@@ -155,6 +159,9 @@ class UpdateExecutor:
             self._launch(queue, max_in_flight)
             if queue.flying:
                 self._advance_first(queue)
+                idle_since_s = self._clock.monotonic()
+            elif self._clock.monotonic() - idle_since_s >= turn_timeout_s:
+                queue.refuse_waiting(turn_timeout_s)
             elif queue.waiting:
                 self._clock.wait(_TURN_POLL_S, self._is_stopping)
         return tuple(queue.results[index] for index in sorted(queue.results))
@@ -281,7 +288,7 @@ class UpdateExecutor:
             restores=restores,
             can_resume=backend.can_resume_switch,
         )
-        flight = self._flight(opened, replay([opened]), backend, lease, now)
+        flight = self._flight(opened, replay([opened]), backend, lease, now, is_new=True)
         if approval is not None:
             # Spent first: a crash in between costs an approval, never lends it twice.
             self._spend(approval, opened.operation_id)
@@ -306,11 +313,17 @@ class UpdateExecutor:
         return next((backend for backend in self._backends if backend.owns(target_id)), None)
 
     def _flight(
-        self, opened: OperationPlanned, state: State, backend: Backend, lease: Lease, started: datetime
+        self,
+        opened: OperationPlanned,
+        state: State,
+        backend: Backend,
+        lease: Lease,
+        started: datetime,
+        *,
+        is_new: bool = False,
     ) -> Flight:
         settings = opened.settings
-        with _border("a health check"):
-            checks = tuple(self._checks.create(spec.type, **spec.options) for spec in settings.health.checks)
+        checks = tuple(self._check(spec, is_needed=is_new) for spec in settings.health.checks)
         context = OperationContext(
             operation_id=opened.operation_id,
             epoch=lease.epoch,
@@ -324,6 +337,19 @@ class UpdateExecutor:
             opened=opened, state=state, version=0, lease=lease, backend=backend, context=context,
             started=started, checks=checks, lease_until_s=self._clock.monotonic() + lease.ttl_s,
         )  # fmt: skip
+
+    def _check(self, spec: ProbeSpec, *, is_needed: bool) -> HealthCheck:
+        """A check; where an operation is under way one that cannot be made measures nothing.
+
+        It must end all the same, and without a measurement nothing is committed.
+        """
+        try:
+            with _border("a health check"):
+                return self._checks.create(spec.type, **spec.options)
+        except SafeUpdaterError as error:
+            if is_needed:
+                raise
+            return acting.Unmeasurable(error.message)
 
     def _snapshot(self, operation_id: str) -> Snapshot | None:
         stored = self._store.get("snapshot", operation_id)
@@ -618,7 +644,7 @@ class _Queue:
         self.approvals = approvals
 
     def give_up(self) -> None:
-        """Says of everything that was not begun that it was not."""
+        """Says of everything that was not begun that it was not, because of ``stop``."""
         for index, item in self.waiting:
             self.results[index] = OperationResult(
                 operation_id=item if isinstance(item, str) else None,
@@ -627,6 +653,14 @@ class _Queue:
                 code="stopped",
                 message="stopped before it began",
             )
+        self.waiting = []
+
+    def refuse_waiting(self, waited_s: float) -> None:
+        """Says of everything that waits for its turn that it did not come."""
+        for index, item in self.waiting:
+            assert not isinstance(item, str), "what is open already never waits"
+            message = f"no turn within {waited_s:g} s: finish what others began (recover), then apply again"
+            self.results[index] = refusal(item, "concurrency", message)
         self.waiting = []
 
 

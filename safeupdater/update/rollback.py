@@ -22,7 +22,7 @@ from safeupdater.domain.operation import (
     Snapshot,
 )
 from safeupdater.domain.plan import PlannedUpdate
-from safeupdater.errors import IllegalTransition, RollbackError, VersionConflict
+from safeupdater.errors import IllegalTransition, RollbackError, SafeUpdaterError, VersionConflict
 from safeupdater.protocols import Backend, Clock, StateStore
 from safeupdater.update.accounts import lifted, quarantine_key
 from safeupdater.update.executor import UpdateExecutor
@@ -77,8 +77,14 @@ class RollbackManager:
         return [
             opened.operation_id
             for opened in self._store.unfinished()
-            if not is_parked(self._state(opened.operation_id))
+            if not self._waits_for_a_person(opened.operation_id)
         ]
+
+    def _waits_for_a_person(self, operation_id: str) -> bool:
+        try:
+            return is_parked(self._state(operation_id))
+        except SafeUpdaterError:
+            return False  # the executor says of this one what is wrong with it, and goes on with the others
 
     def _state(self, operation_id: str) -> State:
         return replay(entry.event for entry in self._store.load(operation_id))

@@ -92,6 +92,19 @@ def test_an_update_of_another_process_is_waited_for_too() -> None:
     assert isinstance(other.executor.open(updates[0]), str)
 
 
+def test_nobody_waits_for_ever_for_an_update_that_nobody_works_on() -> None:
+    bench = Bench()
+    bench.world.run("other", "other:1.0.0")
+    bench.publish("1.1.0", name="other")
+    bench.open()
+    updates = [item for item in bench.updater.plan().updates if item.target_id.endswith("other")]
+    began = bench.clock.now()
+    (result,) = bench.process().executor.run(updates, turn_timeout_s=600.0)
+    assert (result.outcome, result.code) == (Outcome.REFUSED, "concurrency")
+    assert "recover" in result.message
+    assert bench.clock.now() - began == timedelta(minutes=10)
+
+
 def test_what_waits_for_a_person_holds_nobody_up() -> None:
     bench = Bench(
         policy_with(
@@ -158,6 +171,16 @@ def test_a_clock_that_jumps_back_cannot_make_a_cooldown_longer() -> None:
     result = bench.run(bench.plan("1.2.0"))
     assert result.code == "cooldown"
     assert result.until == bench.clock.now() + timedelta(hours=1)
+    bench.clock.advance(3600.0)
+    assert bench.run(bench.plan_of("web", "1.2.0")).succeeded
+
+
+def test_a_clock_that_jumps_back_lends_no_further_rollbacks() -> None:
+    bench = Bench(NO_COOLDOWN)
+    for number in (1, 2):
+        assert bench.run(bench.plan(f"1.{number}.0", CRASHES)).outcome is Outcome.ROLLED_BACK
+    bench.clock.jump(timedelta(days=-3650))
+    assert bench.run(bench.plan("1.3.0")).code == "rollback_budget_spent"
 
 
 def test_a_target_is_rolled_back_no_more_than_max_per_day_times() -> None:

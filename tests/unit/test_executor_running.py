@@ -20,6 +20,7 @@ from safeupdater.domain.operation import (
 )
 from safeupdater.errors import (
     BackendError,
+    ConfigurationError,
     ErrorClass,
     HealthCheckError,
     RollbackError,
@@ -128,6 +129,31 @@ def test_a_store_that_cannot_be_read_leaves_one_operation_and_not_the_others() -
         (Outcome.INTERRUPTED, "corrupt_state"),
         (Outcome.ABORTED, "interrupted"),
     ]
+
+
+def test_an_operation_that_cannot_be_read_does_not_keep_others_from_being_recovered() -> None:
+    bench = Bench(policy_with(max_concurrent=5))
+    bench.world.run("db", "db:1.0.0")
+    good = bench.updater.executor.open(bench.plan_of("db", "1.1.0"))
+    bad = bench.open()
+    bench.kill(bench.updater)
+    store = BrokenStore(bench.store)
+    store.error = StoreError("checksum", code="corrupt_state")
+    store.breaks = lambda name, arguments: name == "load" and arguments[0] == bad
+    results = bench.process(store=store).recover()
+    assert {item.operation_id: item.code for item in results} == {good: "interrupted", bad: "corrupt_state"}
+
+
+@pytest.mark.parametrize("state", ["Pending", "Watching", "Committing"])
+def test_an_operation_whose_check_cannot_be_made_any_more_ends_all_the_same(state: str) -> None:
+    """Its plugin was removed meanwhile: nothing is measured, and what was not measured is not kept."""
+    bench = Bench(policy_with(health={"checks": [{"type": "http", "port": 80}]}))
+    operation_id = bench.open()
+    bench.steps_until(operation_id, state)
+    bench.kill(bench.updater)
+    (result,) = bench.process(checks=FakeChecks(ConfigurationError("no such check"))).recover()
+    expected = {"Pending": Outcome.ABORTED, "Watching": Outcome.ROLLED_BACK, "Committing": Outcome.SUCCEEDED}
+    assert result.outcome is expected[state]
 
 
 def test_an_operation_that_cannot_be_taken_up_leaves_its_lease_to_others() -> None:
