@@ -201,3 +201,22 @@ class BackendContract:
         assert stage.state() == before
         stage.backend.collect([drive.operation.snapshot], [])
         assert stage.backend.collect([drive.operation.snapshot], []) == ()
+
+    def test_what_a_kept_snapshot_needs_outlives_others_and_brings_its_version_back(self) -> None:
+        stage = self.make_stage()
+        drive, names = self._drive(stage), stage.running()
+        old = drive.operation.planned.changes[0].current
+        assert isinstance(old, ImageReference)
+        drive.update()
+        snapshot = drive.operation.snapshot
+        assert snapshot is not None
+        before = stage.state()
+        stage.backend.collect([attrs.evolve(snapshot, operation_id="op-0")], [snapshot])
+        assert stage.state() == before
+        (asset,) = stage.backend.scan().assets
+        operation = operation_for(self._pinned(asset), old, operation_id="op-2", wanted=snapshot)
+        assert stage.backend.preflight(operation).refusal is None
+        Drive(stage.backend, operation).update()
+        (back,) = stage.backend.scan().assets
+        assert old.digest in back.digests
+        assert stage.running() == names
