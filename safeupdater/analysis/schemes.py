@@ -80,19 +80,30 @@ _COMMIT_WORD = re.compile(rf"(?<![^-_.])g?{_HASH}(?![^-_.])")
 _COMMIT_BY_NAME = re.compile(r"(?:.*[-_.])?(?:sha|git|commit|rev)[-_.]?[0-9a-f]{7,40}")
 _DIGIT_LED_WORD = re.compile(r"(?<![^-_])[vV]?[0-9]")
 
+
+def _once(group: str, pattern: str) -> str:
+    """The pattern with what it matched first taken for good, as a group: nothing shorter is tried again.
+
+    That is what ``(?>…)`` and ``*+`` are for, but CPython before 3.11.5 (Debian 12 has 3.11.2) fails to match
+    them where there is something to try again within (cpython #106052).
+    """
+    return rf"(?=(?P<{group}>{pattern}))(?P={group})"
+
+
 _GLUED = r"(?i:version|ver|v|release|rel|r)"
 # A word with digits may end in `-` or `_` only: in `python3.12` the dot belongs to Python's version.
-# No text is matched by two of these, and `*+` never tries again: otherwise `a-a-a-…` takes for ever.
+# No text is matched by two of these, and a row of them is read once: otherwise `a-a-a-…` takes for ever.
 _PREFIX_WORD = (
     rf"(?:(?=[0-9]){_HASH}[-_]|x86_64[-_.]|(?!{_GLUED}[0-9]|x86_64)(?:[A-Za-z]+\.|[A-Za-z][A-Za-z0-9]*[-_]))"
 )
 _STAMP = r"(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])-[0-3][0-9](?:T[0-9]{2}-[0-9]{2}-[0-9]{2}Z)?"
+_PARTS = r"(?:(?:-+|_+|\.)[A-Za-z0-9]+)*"
 _VERSION_TAG = re.compile(
-    rf"(?P<prefix>{_PREFIX_WORD}*+{_GLUED}?)"
+    rf"(?P<prefix>{_once('words', f'{_PREFIX_WORD}*')}{_GLUED}?)"
     rf"(?:(?P<stamp>{_STAMP})|(?P<numbers>{NUMBERS}))(?!\.?[0-9])"
     rf"(?:[-._]?(?P<prerelease>{PRERELEASE}))?"
-    rf"(?P<revisions>(?:{REVISION})*+)"
-    r"(?P<variant>(?:[A-Za-z][A-Za-z0-9]*)?(?:(?:-+|_+|\.)[A-Za-z0-9]+)*+)"
+    rf"{_once('revisions', f'(?:{REVISION})*')}"
+    rf"(?P<variant>(?:[A-Za-z][A-Za-z0-9]*)?{_once('parts', _PARTS)})"
     rf"(?:\+(?P<build>{BUILD}))?"
 )
 _NUMBER = re.compile(NUMBER)
@@ -120,7 +131,9 @@ def _kind_without_version(text: str) -> TagKind:
 
 
 def _read_version_tag(text: str, match: re.Match[str]) -> Tag:
-    prefix, stamp, numbers_text, prerelease, revisions, variant, build = match.groups()
+    prefix, stamp, numbers_text, prerelease, revisions, variant, build = match.group(
+        "prefix", "stamp", "numbers", "prerelease", "revisions", "variant", "build"
+    )
     if variant and prerelease is None and (inner := _PRERELEASE_IN_VARIANT.search(variant)):
         # `12.0.1-ubi9-rc`: the word says what the release is, wherever it stands.
         prerelease, variant = inner[1], variant[: inner.start()] + variant[inner.end() :]
