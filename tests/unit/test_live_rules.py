@@ -21,6 +21,9 @@ ASKS_FOR_A_SERVER = (
     "def docker_host():\n    pytest.skip('no server here')\n"
     "def test_it(docker_host):\n    pass\n"
 )
+STARTS_A_SERVER = (
+    "from testbed.processes import Unavailable\ndef test_it():\n    raise Unavailable('no server here')\n"
+)
 EXPECTED_FAILURE = "import pytest\n@pytest.mark.xfail(strict=True)\ndef test_it():\n    assert False\n"
 
 
@@ -28,11 +31,17 @@ MODULES = {
     "live/test_skips.py": SKIPS,
     "live/test_module_skips.py": MODULE_SKIPS,
     "unit/test_asks_for_a_server.py": ASKS_FOR_A_SERVER,
+    "live/test_starts_a_server.py": STARTS_A_SERVER,
     "unit/test_other_skip.py": SKIPS,
     "live/test_expected_failure.py": EXPECTED_FAILURE,
     "live/test_not_applicable.py": SKIPS.replace("no server here", "does not apply: it has no clock"),
 }
-LIVE_SKIPS = ("live/test_skips.py", "live/test_module_skips.py", "unit/test_asks_for_a_server.py")
+LIVE_SKIPS = (
+    "live/test_skips.py",
+    "live/test_module_skips.py",
+    "live/test_starts_a_server.py",
+    "unit/test_asks_for_a_server.py",
+)
 
 
 def report_of_run(directory: Path, *, ci: str) -> str:
@@ -74,7 +83,7 @@ def test_the_failure_says_why_the_test_wanted_to_skip(under_ci: str) -> None:
 
 
 def test_live_tests_may_skip_on_a_workstation(on_a_workstation: str) -> None:
-    assert "5 skipped, 1 xfailed" in on_a_workstation
+    assert "6 skipped, 1 xfailed" in on_a_workstation
 
 
 def test_other_tests_may_skip_under_ci(under_ci: str) -> None:
