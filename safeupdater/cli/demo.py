@@ -18,7 +18,7 @@ from safeupdater.cli.exits import Exit
 from safeupdater.cli.options import Command
 from safeupdater.cli.progress import shown
 from safeupdater.cli.session import Session
-from safeupdater.cli.signals import interruptible
+from safeupdater.cli.signals import draining, interruptible
 from safeupdater.cli.story import Storyteller
 from safeupdater.cli.text import artifact_text, clean_lines, plain
 from safeupdater.domain.asset import Asset
@@ -35,8 +35,12 @@ def demo(session: Session, in_memory: bool) -> int:
     They are three small containers on this machine's Docker daemon where that works, else a world in memory.
     """
     console = session.out
-    with interruptible(), _stage(session, in_memory=in_memory) as stage:
-        code = _play(stage, console, session)
+    try:
+        with interruptible(), _stage(session, in_memory=in_memory) as stage:
+            code = _play(stage, console, session)
+    except KeyboardInterrupt:
+        session.complain("interrupted; the demonstration has cleaned up")
+        return Exit.INTERRUPTED
     console.print("Nothing of it is left: the demonstration has cleaned up.", style="dim")
     return code
 
@@ -64,8 +68,11 @@ def _play(stage: Stage, console: Console, session: Session) -> Exit:
     plan = updater.plan()
     console.print(Text(clean_lines(plan.explain())))
     _heading(console, "3. Applying what is approved")
-    with shown(session, updater, session.out):
+    with draining(session, may_leave=False) as drain, shown(session, updater, session.out):
+        drain.serve(updater)
         results = updater.apply(plan)
+    if drain.requested:
+        raise KeyboardInterrupt
     _heading(console, "4. What runs now, and what is left to do")
     updater.scan()
     console.print(_inventory(updater.inventory.assets()))

@@ -10,9 +10,10 @@ from safeupdater.backends.docker import ContainerFilter, DockerBackend
 from safeupdater.backends.docker.client import DockerApi, connect, decode
 from safeupdater.backends.docker.daemon import Daemon
 from safeupdater.backends.docker.wire import IMAGES
-from safeupdater.cli.demo_images import PROBE, Image, image, static_busybox
+from safeupdater.cli.demo_images import PROBE, Image, NoPrograms, image, layer, programs
 from safeupdater.cli.demo_registry import DemoRegistry, serving
 from safeupdater.cli.demo_stage import Stage
+from safeupdater.cli.signals import deferred
 from safeupdater.config.policy import Policy
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.operation import Outcome
@@ -45,9 +46,6 @@ def docker_stage(observer: Observer, environ: Mapping[str, str]) -> Iterator[Sta
     Raises:
         Unsuitable: there is no local daemon, or it cannot run what this machine has.
     """
-    busybox = static_busybox()
-    if busybox is None:
-        raise Unsuitable("no static busybox is at hand to make images of (Debian: busybox-static)")
     token = secrets.token_hex(3)
     with contextlib.ExitStack() as stack:
         api = stack.enter_context(_local_daemon(environ))
@@ -58,10 +56,11 @@ def docker_stage(observer: Observer, environ: Mapping[str, str]) -> Iterator[Sta
         stack.callback(_clean_up, api, token, registry.address)
         try:
             architecture = backend.scanner.version.arch
-            good = {version: image(busybox, version, architecture=architecture) for version in _GOOD}
-            bad = image(busybox, "2.1.1", architecture=architecture, dies_after_s=_DIES_AFTER_S)
+            files = layer(programs())
+            good = {version: image(files, version, architecture=architecture) for version in _GOOD}
+            bad = image(files, "2.1.1", architecture=architecture, dies_after_s=_DIES_AFTER_S)
             names = _run(api, registry, token, good)
-        except SafeUpdaterError as error:
+        except (NoPrograms, SafeUpdaterError) as error:
             raise Unsuitable(str(error)) from error
         _publish(registry, good, bad)
         updater = Updater(
@@ -116,31 +115,37 @@ def _run(
     names = {}
     for what, version in _RUNNING.items():
         reference = ImageReference.parse(registry.publish(f"demo/{what}", version, images[version]))
-        for said in daemon.pull(reference.name, version, None):
-            if "error" in said:
-                raise Unsuitable(f"the daemon cannot pull from {registry.address} on this machine")
         names[what] = f"demo-{what}-{token}"
-        body = {
-            "Image": str(reference),
-            "Labels": {LABEL: token},
-            # No network is needed: the probes run inside.
-            "HostConfig": {"NetworkMode": "none", "RestartPolicy": {"Name": "unless-stopped"}},
-        }
-        daemon.create(names[what], body)
-        daemon.start(names[what])
+        # A request whose answer nobody waits for is carried out all the same, and its container stays.
+        with deferred():
+            _start(daemon, reference, names[what], token)
     return names
+
+
+def _start(daemon: Daemon, image: ImageReference, name: str, token: str) -> None:
+    for said in daemon.pull(image.name, image.tag or "", None):
+        if "error" in said:
+            raise Unsuitable(f"the daemon cannot pull from {image.registry} on this machine")
+    body = {
+        "Image": str(image),
+        "Labels": {LABEL: token},
+        # No network is needed: the probes run inside.
+        "HostConfig": {"NetworkMode": "none", "RestartPolicy": {"Name": "unless-stopped"}},
+    }
+    daemon.create(name, body)
+    daemon.start(name)
 
 
 def _clean_up(api: DockerApi, token: str, address: str) -> None:
     """Removes every container and image of this demonstration, whatever became of it."""
-    daemon = Daemon(api)
-    for container in daemon.containers():
-        if (container.labels or {}).get(LABEL) == token:
-            _remove(api, f"/containers/{container.id}")
-    for listed in decode(IMAGES, api.raw("/images/json", "list images"), "list images"):
-        names = [*(listed.repo_tags or ()), *(listed.repo_digests or ())]
-        if any(name.startswith(f"{address}/") for name in names):
-            _remove(api, f"/images/{listed.id}")
+    with deferred():
+        for container in Daemon(api).containers():
+            if (container.labels or {}).get(LABEL) == token:
+                _remove(api, f"/containers/{container.id}")
+        for listed in decode(IMAGES, api.raw("/images/json", "list images"), "list images"):
+            names = [*(listed.repo_tags or ()), *(listed.repo_digests or ())]
+            if any(name.startswith(f"{address}/") for name in names):
+                _remove(api, f"/images/{listed.id}")
 
 
 def _remove(api: DockerApi, path: str) -> None:

@@ -1,15 +1,17 @@
-"""The demonstration's images: one static program, one layer, made in memory and pulled from nowhere else."""
+"""The demonstration's images: this machine's own shell in one layer, made in memory."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
+import re
 import shutil
 import struct
+import subprocess
 import tarfile
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import attrs
@@ -17,35 +19,76 @@ import attrs
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
+_PROGRAMS = ("sh", "sleep")
 _INTERPRETED = 3  # PT_INTERP, the program header of what needs a dynamic linker (ELF specification)
-_MOST_BYTES = 16 * 1024 * 1024
+_MOST_BYTES = 64 * 1024 * 1024
+# One line of what the dynamic linkers of glibc and musl list: "libc.so.6 => /lib/libc.so.6 (0x7f…)"
+_LISTED = re.compile(r"^\s*(?:\S+ => )?(?P<path>/\S+) \(0x", re.MULTILINE)
 
-PORT = 8080
-PROBE = ("/bin/busybox", "wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/health")
+PROBE = ("/bin/sh", "-c", "test -s /healthy")
 
 
-def static_busybox() -> Path | None:
-    """A busybox on this machine that runs in an empty file system; None where there is none."""
-    for name in ("busybox", "busybox.static", "busybox-static"):
+class NoPrograms(Exception):
+    """This machine has no programs that images can be made of; the message says why."""
+
+
+def programs() -> Mapping[str, bytes]:
+    """A shell and ``sleep`` with all that they load, by path: enough to run in an empty file system.
+
+    Raises:
+        NoPrograms: they are no Linux programs, or cannot be read.
+    """
+    files: dict[str, Path] = {}
+    for name in _PROGRAMS:
         found = shutil.which(name)
-        if found and _is_static(Path(found)):
-            return Path(found)
-    return None
-
-
-def _is_static(path: Path) -> bool:
-    """Whether a file is a 64-bit little-endian ELF program that names no dynamic linker."""
+        if found is None:
+            raise NoPrograms(f"there is no {name} on this machine to make images of")
+        # A link is followed: the image has the program itself under the name that it is called by.
+        program = Path(found).resolve()
+        files[f"/bin/{name}"] = program
+        files.update((str(path), path.resolve()) for path in _loaded(program))
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            return False
-        head = path.read_bytes()
+        contents = {path: file.read_bytes() for path, file in files.items()}
+    except OSError as error:
+        raise NoPrograms(f"cannot read {error.filename} to make images of it") from error
+    if sum(map(len, contents.values())) > _MOST_BYTES:
+        raise NoPrograms("this machine's shell is too large to make images of")
+    return contents
+
+
+def _loaded(program: Path) -> Iterator[Path]:
+    """The dynamic linker that a program names, and the libraries it would load; nothing if it is static."""
+    linker = _linker(program)
+    if linker is None:
+        return
+    yield linker
+    # Nothing of the program is run; an empty environment keeps out what is preloaded here and not there.
+    try:
+        listed = subprocess.run(
+            [linker, "--list", program], env={}, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise NoPrograms(f"cannot tell which libraries {program} needs") from error
+    yield from (Path(found["path"]) for found in _LISTED.finditer(listed.stdout))
+
+
+def _linker(program: Path) -> Path | None:
+    """What a 64-bit little-endian ELF program names as its dynamic linker (ELF specification)."""
+    try:
+        head = program.read_bytes()
         if head[:6] != b"\x7fELF\x02\x01":
-            return False
+            raise NoPrograms(f"{program} is no 64-bit Linux program")
         table, size, count = *struct.unpack_from("<Q", head, 32), *struct.unpack_from("<HH", head, 54)
-        kinds = [struct.unpack_from("<I", head, table + size * index)[0] for index in range(count)]
-    except (OSError, struct.error):
-        return False
-    return _INTERPRETED not in kinds
+        for at in range(table, table + size * count, size):
+            if struct.unpack_from("<I", head, at)[0] == _INTERPRETED:
+                offset, length = (
+                    struct.unpack_from("<Q", head, at + 8)[0],
+                    struct.unpack_from("<Q", head, at + 32)[0],
+                )
+                return Path(head[offset : offset + length].rstrip(b"\0").decode())
+    except (OSError, struct.error, UnicodeDecodeError) as error:
+        raise NoPrograms(f"cannot read {program} to make images of it") from error
+    return None
 
 
 @attrs.frozen(kw_only=True)
@@ -71,33 +114,59 @@ def digest_of(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def image(busybox: Path, version: str, *, architecture: str, dies_after_s: int | None = None) -> Image:
-    """A web server that says it is well; with ``dies_after_s`` it does so for that long, then ends."""
-    layer = _layer(busybox, version)
-    config = _config(layer, _command(dies_after_s), architecture)
+def layer(files: Mapping[str, bytes]) -> bytes:
+    """A layer with some programs, by path, and the directories that they are in."""
+    directories = {parent for path in files for parent in PurePosixPath(path).parents if parent.name}
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        for directory in sorted(directories):
+            archive.addfile(_entry(str(directory), tarfile.DIRTYPE))
+        for path, data in files.items():
+            entry = _entry(path)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return made.getvalue()
+
+
+def _entry(path: str, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(path.lstrip("/"))
+    entry.type, entry.mode = kind, 0o755
+    return entry
+
+
+def image(programs: bytes, version: str, *, architecture: str, dies_after_s: int | None = None) -> Image:
+    """A service that says it is well, in one layer of ``programs``.
+
+    With ``dies_after_s`` it does so for that long, then ends.
+    """
+    config = _config(programs, version, _command(dies_after_s), architecture)
     manifest = {
         "schemaVersion": 2,
         "mediaType": _MANIFEST,
         "config": _descriptor(_CONFIG, config),
-        "layers": [_descriptor(_LAYER, layer)],
+        "layers": [_descriptor(_LAYER, programs)],
     }
     return Image(
-        manifest=json.dumps(manifest).encode(), blobs={digest_of(blob): blob for blob in (config, layer)}
+        manifest=json.dumps(manifest).encode(), blobs={digest_of(blob): blob for blob in (config, programs)}
     )
 
 
 def _command(dies_after_s: int | None) -> Sequence[str]:
-    # The shell is process 1: httpd itself would ignore SIGTERM there and cost ten seconds at each stop.
-    serve = f"/bin/busybox httpd -f -p 127.0.0.1:{PORT} -h /www & "
-    rest = "wait $!" if dies_after_s is None else f"/bin/busybox sleep {dies_after_s} & wait $!; exit 1"
-    return ["/bin/busybox", "sh", "-c", f"trap 'exit 0' TERM; {serve}{rest}"]
+    # As process 1, sleep itself would ignore SIGTERM and cost ten seconds at each stop.
+    lives = "while :; do sleep 3600 & wait $!; done"
+    rest = lives if dies_after_s is None else f"sleep {dies_after_s} & wait $!; exit 1"
+    return ["/bin/sh", "-c", f"trap 'exit 0' TERM; echo ok > /healthy; {rest}"]
 
 
-def _config(layer: bytes, command: Sequence[str], architecture: str) -> bytes:
+def _config(layer: bytes, version: str, command: Sequence[str], architecture: str) -> bytes:
     config: dict[str, Any] = {
         "architecture": architecture,
         "os": "linux",
-        "config": {"Cmd": list(command)},
+        "config": {
+            "Cmd": list(command),
+            "Env": ["PATH=/bin"],
+            "Labels": {"org.opencontainers.image.version": version},
+        },
         "rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]},
     }
     return json.dumps(config).encode()
@@ -105,22 +174,3 @@ def _config(layer: bytes, command: Sequence[str], architecture: str) -> bytes:
 
 def _descriptor(media_type: str, blob: bytes) -> dict[str, object]:
     return {"mediaType": media_type, "digest": digest_of(blob), "size": len(blob)}
-
-
-def _layer(busybox: Path, version: str) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as archive:
-        for name in ("bin", "www", "tmp"):
-            directory = tarfile.TarInfo(name)
-            directory.type, directory.mode = tarfile.DIRTYPE, 0o755
-            archive.addfile(directory)
-        _add(archive, "bin/busybox", busybox.read_bytes(), 0o755)
-        _add(archive, "www/health", b"ok\n", 0o644)
-        _add(archive, "www/version", version.encode() + b"\n", 0o644)
-    return made.getvalue()
-
-
-def _add(archive: tarfile.TarFile, name: str, data: bytes, mode: int) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.size, entry.mode = len(data), mode
-    archive.addfile(entry, io.BytesIO(data))

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from rich.console import Console
@@ -21,10 +21,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Drain:
-    """Turns the first SIGINT or SIGTERM into ``stop``; a second SIGINT ends the process at once."""
+    """Turns the first SIGINT or SIGTERM into ``stop``; a second SIGINT exits at once if it ``may_leave``."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, may_leave: bool = True) -> None:
         self._console = console
+        self._may_leave = may_leave
         self._updater: Updater | None = None
         self.requested = False
 
@@ -40,7 +41,7 @@ class Drain:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """The signal handler."""
-        if self.requested and number == signal.SIGINT:
+        if self.requested and number == signal.SIGINT and self._may_leave:
             # Whatever is under way is journaled: being killed here is what recovery is made for.
             sys.stdout.flush()
             _leave()
@@ -48,9 +49,8 @@ class Drain:
         if self._updater is not None:
             self._updater.stop()
         if first:
-            self._console.print(
-                Text("stopping: what is under way is brought to a safe point (Ctrl-C again: at once)")
-            )
+            hint = " (Ctrl-C again: at once)" if self._may_leave else ""
+            self._console.print(Text(f"stopping: what is under way is brought to a safe point{hint}"))
 
 
 def _leave() -> None:
@@ -58,29 +58,42 @@ def _leave() -> None:
 
 
 @contextlib.contextmanager
-def draining(session: Session) -> Iterator[Drain]:
+def draining(session: Session, *, may_leave: bool = True) -> Iterator[Drain]:
     """Handles signals while the body runs; nothing is handled outside the main thread."""
-    drain = Drain(session.err)
-    if threading.current_thread() is not threading.main_thread():
+    drain = Drain(session.err, may_leave=may_leave)
+    with _handling(drain):
         yield drain
-        return
-    before = {number: signal.signal(number, drain) for number in _SIGNALS}
-    try:
-        yield drain
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Lets a signal interrupt the body, as is natural where somebody is asked and nothing is under way."""
+    with _handling(signal.default_int_handler):
+        yield
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Holds a signal back until the body is done: for what is quick and must not be left half-done.
+
+    Raises:
+        KeyboardInterrupt: there was a signal meanwhile.
+    """
+    held: list[int] = []
+    with _handling(lambda number, frame: held.append(number)):
+        yield
+    if held:
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _handling(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, signal.default_int_handler) for number in _SIGNALS}
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, previous in before.items():
+            signal.signal(number, previous)

@@ -44,3 +44,13 @@ def test_the_demo_leaves_no_file_behind(tmp_path: os.PathLike[str]) -> None:
     assert ran.returncode == 0, ran.stderr
     assert os.listdir(tmp_path) == []
     assert time.monotonic() - began < 30
+
+
+def test_ctrl_c_before_anything_was_begun_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("builtins.__import__", interrupted)
+        code = main(["demo"])
+    assert code == 6

@@ -480,7 +480,10 @@ def test_a_new_version_that_was_restarted_has_failed_even_while_it_runs() -> Non
     drive = bench.drive()
     drive.switch()
     bench.daemon.find("web")["RestartCount"] = 1
-    assert bench.backend.observe(drive.operation).condition is Condition.FAILED
+    once = bench.backend.observe(drive.operation)
+    assert (once.condition, once.detail) == (Condition.FAILED, "it ended by itself and was restarted once")
+    bench.daemon.find("web")["RestartCount"] = 3
+    assert bench.backend.observe(drive.operation).detail.endswith("restarted 3 times")
 
 
 def test_what_was_stopped_stays_stopped() -> None:

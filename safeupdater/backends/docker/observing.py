@@ -69,7 +69,8 @@ def condition_of(inspect: Json, *, was_running: bool, may_restart: bool) -> Obse
     restarts = int(inspect.get("RestartCount") or 0)
     if restarts and not may_restart and condition in (Condition.READY, Condition.STARTING):
         condition, code = Condition.FAILED, "restarted"
-        detail = f"it ended and was restarted {restarts} times; last exit code {state.get('ExitCode')}"
+        # Its exit code is not known any more: starting a container sets it back to 0.
+        detail = f"it ended by itself and was restarted {f'{restarts} times' if restarts > 1 else 'once'}"
     return Observation(condition, code, detail, identity)
 
 
