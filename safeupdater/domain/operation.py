@@ -404,8 +404,6 @@ class Observed:
 class Woke:
     """The wait that was asked for is over."""
 
-    now_s: float
-
 
 Happening = Event | Observed | Woke
 

@@ -12,14 +12,17 @@ class FakeClock:
     The wall clock can be made to jump without the monotonic one noticing, as real ones do.
     """
 
+    is_for_one_thread = True
+    """Several threads that wait on it would each move it: an updater then uses only the calling one."""
+
     def __init__(self, start: datetime = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)) -> None:
-        self._wall = start
+        self._zero = start
         self._monotonic_s = 0.0
         self.waits: list[float] = []
 
     def now(self) -> datetime:
         """The wall clock."""
-        return self._wall
+        return self._zero + timedelta(seconds=self._monotonic_s)
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
@@ -34,8 +37,7 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         """Lets time pass on both clocks."""
         self._monotonic_s += seconds
-        self._wall += timedelta(seconds=seconds)
 
     def jump(self, step: timedelta) -> None:
         """Sets the wall clock forward or back."""
-        self._wall += step
+        self._zero += step

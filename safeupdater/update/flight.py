@@ -23,7 +23,11 @@ from safeupdater.update.notifier import Notifier
 from safeupdater.update.result import OperationResult
 from safeupdater.update.states import Ended, Held, RollbackFailed, State, Watching
 
-LEASE_MARGIN_S = 30.0
+CALL_DEADLINE_S = 120.0
+"""How long one call to a runtime may take, unless its phase says otherwise."""
+_LEASE_MARGIN_S = 30.0
+LEASE_S = 2 * (CALL_DEADLINE_S + _LEASE_MARGIN_S)
+"""How long a lease lasts where no call needs longer."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -46,7 +50,7 @@ class Flight:
     unsaved: list[Event] = attrs.Factory(list)
     base: State | None = None
     intended: tuple[object, ...] | None = None
-    wake_s: float = 0.0
+    wake_s: float | None = None
     polled_s: float = 0.0
     store_failures: int = 0
     warnings: tuple[str, ...] = ()
@@ -96,6 +100,18 @@ class Flight:
                 notifier.tell(self.entry(event, number, now))
         self.version = version
         self.store_failures = 0
+
+    def keep_lease(self, store: StateStore, now_s: float, for_s: float = CALL_DEADLINE_S) -> None:
+        """Sees to it that the lease outlives a call or wait of so many seconds, but not by far.
+
+        Raises:
+            StoreError: it is lost, or the store did not answer; nothing may follow.
+        """
+        needed_s = max(for_s, CALL_DEADLINE_S) + _LEASE_MARGIN_S
+        if needed_s <= self.lease_until_s - now_s <= 4 * needed_s:
+            return
+        self.lease = store.renew(self.lease, 2 * needed_s)
+        self.lease_until_s = now_s + 2 * needed_s
 
     def entry(self, event: Event, number: int, at: datetime) -> JournalEntry:
         """The journal entry as observers are told of it; its position is only known to the store."""

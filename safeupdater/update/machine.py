@@ -68,16 +68,14 @@ from safeupdater.update.states import (
 
 # --- what is wanted -----------------------------------------------------------------------------------------
 
-_LOOK_AT_NEW, _LOOK_AT_OLD = Probe(), Probe(old=True)
-
 
 def next_command(state: State) -> Command | None:
     """What the state asks for; None where there is nothing to do (ended, or a person must decide)."""
     match state:
         case Settling() | Watching():
-            return _look(state, _LOOK_AT_NEW)
+            return Probe(state.due_s)
         case Verifying():
-            return _look(state, _LOOK_AT_OLD)
+            return Probe(state.due_s, old=True)
         case Deciding():
             return Record(state.event)
         case Held() | RollbackFailed() | Succeeded() | Aborted() | RolledBack() | Superseded() | TargetGone():
@@ -94,12 +92,6 @@ def next_command(state: State) -> Command | None:
             return Perform(state.phase, state.steps[state.index])
         case _:
             assert_never(state)
-
-
-def _look(state: Settling | Watching | Verifying, probe: Probe) -> Command:
-    if state.began_s is None or state.now_s >= state.due_s:
-        return probe
-    return Wait(state.due_s - state.now_s)
 
 
 def _ending(state: Committing | Discarding) -> Finished:
@@ -211,7 +203,6 @@ def _rules() -> Mapping[tuple[type, type], Rule]:
     on(Verifying, event=Observed, apply=transitions.verifying_observed, to=(Verifying, Deciding, Restoring))
     on(
         Pending, Capturing, Staging, Switching, Committing, Restoring, Discarding,
-        Settling, Watching, Verifying,
         event=Woke, apply=transitions.woke, to=stay,
     )  # fmt: skip
 

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from safeupdater.domain.notice import AlertRaised, Notice, Severity
-from safeupdater.domain.operation import JournalEntry
+from safeupdater.domain.operation import JournalEntry, Outcome
 from safeupdater.protocols import Observer
+from safeupdater.update.result import OperationResult
+
+_ALARMS: Mapping[Outcome, tuple[Severity, str]] = MappingProxyType(
+    {
+        Outcome.ROLLBACK_FAILED: (
+            Severity.CRITICAL,
+            "see what runs, then resolve it: keep_new, restore or abandon",
+        ),
+        Outcome.HELD: (Severity.WARNING, "look at the new version, then resolve it: keep_new or restore"),
+        Outcome.ROLLED_BACK: (
+            Severity.WARNING,
+            "the release is in quarantine if it was to blame; see history",
+        ),
+        Outcome.SUPERSEDED: (Severity.WARNING, "somebody else changed the target; scan and plan again"),
+        Outcome.TARGET_GONE: (Severity.WARNING, "somebody else removed the target; scan again"),
+    }
+)
+"""The outcomes that a person hears of at once, and what to do about them."""
 
 
 class Notifier:
-    """Tells every observer what happened, in order; what one raises ends in ``failures``."""
+    """Tells every observer what happened, in order, one at a time; what one raises ends in ``failures``."""
 
     def __init__(self, observers: Iterable[Observer] = (), *, keep: int = 100) -> None:
         self._observers = tuple(observers)
         self._keep = keep
+        self._turn = threading.RLock()
         self.failures: list[tuple[Observer, Exception]] = []
 
     def __bool__(self) -> bool:
@@ -22,11 +43,12 @@ class Notifier:
 
     def tell(self, happening: JournalEntry | Notice) -> None:
         """Tells one entry or notice."""
-        for observer in self._observers:
-            try:
-                observer.notify(happening)
-            except Exception as error:  # noqa: BLE001  a border: observers are foreign code
-                self.failures = [*self.failures, (observer, error)][-self._keep :]
+        with self._turn:
+            for observer in self._observers:
+                try:
+                    observer.notify(happening)
+                except Exception as error:  # noqa: BLE001  a border: observers are foreign code
+                    self.failures = [*self.failures, (observer, error)][-self._keep :]
 
     def alert(
         self,
@@ -45,3 +67,13 @@ class Notifier:
                 target_id=target_id, operation_id=operation_id,
             )
         )  # fmt: skip
+
+    def alert_of(self, result: OperationResult) -> None:
+        """Tells of an outcome that a person should hear of; nothing of any other."""
+        alarm = _ALARMS.get(result.outcome)
+        if alarm is not None:
+            severity, remedy = alarm
+            self.alert(
+                severity, result.code or str(result.outcome), f"{result.outcome}: {result.message}", remedy,
+                target_id=result.target_id, operation_id=result.operation_id,
+            )  # fmt: skip

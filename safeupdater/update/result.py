@@ -9,9 +9,9 @@ import attrs
 
 from safeupdater.domain.change import Change
 from safeupdater.domain.health import Tally
-from safeupdater.domain.operation import Outcome
+from safeupdater.domain.operation import OperationPlanned, Outcome
 from safeupdater.domain.plan import PlannedUpdate
-from safeupdater.errors import HealthCheckError, RollbackError, UpdateError
+from safeupdater.errors import HealthCheckError, RollbackError, SafeUpdaterError, UpdateError
 
 
 @attrs.frozen(kw_only=True)
@@ -68,6 +68,30 @@ def refusal(
     return OperationResult(
         operation_id=None, target_id=planned.target_id, outcome=Outcome.REFUSED, code=code, message=message,
         changes=planned.changes, until=until,
+    )  # fmt: skip
+
+
+def rests(opened: OperationPlanned, code: str, message: str) -> OperationResult:
+    """The result of an operation that is open and not ours to go on with."""
+    return OperationResult(
+        operation_id=opened.operation_id, target_id=opened.target_id, outcome=Outcome.INTERRUPTED,
+        code=code, message=message, changes=opened.changes,
+    )  # fmt: skip
+
+
+def untouched(operation_id: str, error: SafeUpdaterError) -> OperationResult:
+    """The result of an operation that could not even be taken up: it is as it was, and so are all others."""
+    return OperationResult(
+        operation_id=operation_id, target_id="", outcome=Outcome.INTERRUPTED, code=error.code,
+        message=error.message,
+    )  # fmt: skip
+
+
+def unknown(operation_id: str) -> OperationResult:
+    """The result for an id that no operation has."""
+    return OperationResult(
+        operation_id=operation_id, target_id="", outcome=Outcome.REFUSED, code="unknown_operation",
+        message=f"the store has no operation {operation_id}",
     )  # fmt: skip
 
 

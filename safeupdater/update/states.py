@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import attrs
@@ -57,14 +58,15 @@ class Perform:
 
 @attrs.frozen
 class Probe:
-    """Look at the new version, or at the ``old`` one, once."""
+    """Look at the new version, or at the ``old`` one, once, and not before ``due_s``."""
 
+    due_s: float
     old: bool = False
 
 
 @attrs.frozen
 class Wait:
-    """Let that many seconds pass."""
+    """Let that many seconds pass before the phase is begun again."""
 
     delay_s: float
 
@@ -147,14 +149,12 @@ class Switching(Stepping):
 class Looking:
     """A state that looks at a version again and again. All times in seconds of the monotonic clock.
 
-    ``now_s`` is the time of the last look or wake-up, None before the first; the next look is due at
-    ``due_s``.
+    ``began_s`` is the time of the first look, None before it; the next one is due at ``due_s``.
     """
 
     operation: Operation
     began_s: float | None = None
-    now_s: float = 0.0
-    due_s: float = 0.0
+    due_s: float = -math.inf
 
 
 @attrs.frozen

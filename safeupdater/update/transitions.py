@@ -118,7 +118,7 @@ def _check_step(state: _Failable, event: StepIntended | StepDone | StepFailed) -
 def intended(state: _Steps, event: StepIntended) -> State:
     """A step is about to act; from here on a switch counts as having touched the target."""
     _check_step(state, event)
-    if isinstance(state, Switching):
+    if isinstance(state, Switching) and not state.touched:
         return attrs.evolve(state, touched=True, pause_s=0.0)
     return attrs.evolve(state, pause_s=0.0) if state.pause_s else state
 
@@ -236,7 +236,7 @@ def settling_observed(state: Settling, seen: Observed) -> State:
     if seen.now_s - began_s >= health.ready_timeout_s:
         return _never_ready(state.operation, seen)
     due_s = seen.now_s + min(health.interval_s, _READY_POLL_S)
-    return Settling(state.operation, began_s, seen.now_s, due_s)
+    return Settling(state.operation, began_s, due_s)
 
 
 def _unverified(operation: Operation) -> State:
@@ -290,7 +290,7 @@ def watching_observed(state: Watching, seen: Observed) -> State:
     # A look that came late does not make the following ones hurry.
     began_s = _first(state.began_s, seen.now_s)
     due_s = began_s if state.began_s is None else max(state.due_s, seen.now_s - health.interval_s)
-    return Watching(operation, began_s, seen.now_s, due_s + health.interval_s, state.identity, window)
+    return Watching(operation, began_s, due_s + health.interval_s, state.identity, window)
 
 
 def _other_instance(state: Watching, found: Observation) -> Deciding | None:
@@ -342,20 +342,9 @@ def verdict_reached(state: Switching | Settling | Watching | Deciding, event: Ve
             assert_never(event.verdict)
 
 
-def woke(state: _Steps | Pending | Capturing | _Lookers, event: Woke) -> State:
-    """A wait is over."""
-    # Spelled out: this happens before every sample, and attrs.evolve() takes ten times as long.
-    match state:
-        case Settling():
-            return Settling(state.operation, state.began_s, event.now_s, state.due_s)
-        case Watching():
-            return Watching(
-                state.operation, state.began_s, event.now_s, state.due_s, state.identity, state.window
-            )
-        case Verifying():
-            return attrs.evolve(state, now_s=event.now_s)
-        case _:
-            return attrs.evolve(state, pause_s=0.0)
+def woke(state: _Failable, event: Woke) -> State:
+    """The wait before a phase is begun again is over."""
+    return attrs.evolve(state, pause_s=0.0)
 
 
 # --- looking at the old version -----------------------------------------------------------------------------
@@ -379,7 +368,7 @@ def verifying_observed(state: Verifying, seen: Observed) -> State:
     if is_dead or seen.now_s - began_s >= operation.opened.settings.health.ready_timeout_s:
         return _put_back_again(state, seen)
     poll_s = min(operation.opened.settings.health.interval_s, _READY_POLL_S)
-    return Verifying(operation, began_s, seen.now_s, seen.now_s + poll_s, state.tries, stable_since_s)
+    return Verifying(operation, began_s, seen.now_s + poll_s, state.tries, stable_since_s)
 
 
 def _displaced_by(operation: Operation, found: Observation | None) -> Deciding | None:

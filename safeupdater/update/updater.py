@@ -54,6 +54,10 @@ class Updater:
 
     Everything has a default: the policy is looked for as the command line does, the store is in memory,
     the registry client speaks to any OCI registry. What is passed in is used as it is.
+
+    Updates that may be under way at the same time run on threads of their own, except on a clock that says
+    that it ``is_for_one_thread``, as the fake one of ``safeupdater.testing`` does: then everything happens on
+    the calling thread, in an order that only the clock decides.
     """
 
     def __init__(
@@ -97,6 +101,7 @@ class Updater:
             hooks=hooks or wiring.hooks(),
             observers=self._observers,
             progress=progress,
+            threads=not getattr(self.clock, "is_for_one_thread", False),
         )
         self.rollbacks = RollbackManager(self.executor, self.store, self.backends, clock=self.clock)
 

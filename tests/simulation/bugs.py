@@ -27,9 +27,10 @@ from safeupdater.domain.operation import (
     VerdictReached,
 )
 from safeupdater.domain.operation import Verdict as Direction
-from safeupdater.update import accounts, acting, executor, machine, transitions
+from safeupdater.update import accounts, acting, executor, machine, opening, transitions
 from safeupdater.update.flight import Flight
 from safeupdater.update.machine import Rule
+from safeupdater.update.notifier import Notifier
 from safeupdater.update.states import (
     Committing,
     Deciding,
@@ -81,7 +82,7 @@ def _both(*patches: Patch) -> Patch:
 
 
 def _act_before_saving(self: Any, flight: Flight, deadline_s: float = 120.0) -> None:
-    self._keep_lease(flight, deadline_s)
+    flight.keep_lease(self._store, self._clock.monotonic(), deadline_s)
 
 
 def _save_without_lease(self: Flight, store: Any, clock: Any, notifier: Any) -> None:
@@ -93,7 +94,7 @@ def _save_without_lease(self: Flight, store: Any, clock: Any, notifier: Any) -> 
         self.unsaved = []
 
 
-def _never_renew(self: Any, flight: Flight, for_s: float) -> None:
+def _never_renew(self: Flight, store: Any, now_s: float, for_s: float = 120.0) -> None:
     return None
 
 
@@ -119,7 +120,7 @@ def _old_epoch(self: Flight, deadline_s: float) -> Any:
 
 def _other_intent(self: Any, flight: Any, command: Any) -> None:
     flight.happened(StepIntended(phase=command.phase, step=command.step))
-    self._before(flight)
+    self._make_sure(flight)
     steps = flight.state.steps
     other = attrs.evolve(command, step=steps[-1])
     event = acting.perform(flight.backend, flight.context, None, other, lambda progress: None)
@@ -329,14 +330,14 @@ BUGS = (
     Bug(
         "effects do not wait for the journal",
         "I3",
-        _replaced(executor.UpdateExecutor, "_before", _act_before_saving),
+        _replaced(executor.UpdateExecutor, "_make_sure", _act_before_saving),
     ),
     Bug(
         "nobody checks the lease",
         "I6",
         _both(
             _replaced(Flight, "save", _save_without_lease),
-            _replaced(executor.UpdateExecutor, "_keep_lease", _never_renew),
+            _replaced(Flight, "keep_lease", _never_renew),
         ),
     ),
     Bug("the snapshot is not stored", "I2", _replaced(acting, "capture", _capture_unsaved)),
@@ -345,14 +346,14 @@ BUGS = (
         "I9",
         _replaced(executor.UpdateExecutor, "_conclude", _conclude_nothing),
     ),
-    Bug("recovery begins from the start", "I4", _replaced(executor, "replay", _start_over)),
+    Bug("recovery begins from the start", "I4", _replaced(opening, "replay", _start_over)),
     Bug("effects carry an old epoch", "I6", _replaced(Flight, "context_for", _old_epoch)),
     Bug(
         "another step is done than was intended",
         "I3",
         _replaced(executor.UpdateExecutor, "_perform", _other_intent),
     ),
-    Bug("nobody is told", "I11", _replaced(executor.UpdateExecutor, "_alert", lambda self, result: None)),
+    Bug("nobody is told", "I11", _replaced(Notifier, "alert_of", lambda self, result: None)),
     Bug("no quarantine", "I9", _replaced(accounts, "_quarantine", lambda *args: None)),
     Bug("silence is taken for health", "I10", _replaced(acting, "look", _silence_is_ready)),
     Bug(

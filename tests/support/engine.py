@@ -18,7 +18,7 @@ from safeupdater.errors import StoreError
 from safeupdater.stores.memory import MemoryStore
 from safeupdater.testing.clock import FakeClock
 from safeupdater.update.machine import replay
-from safeupdater.update.result import OperationResult, WakeAfter
+from safeupdater.update.result import Done, OperationResult
 from safeupdater.update.updater import Updater
 
 POLICY: dict[str, Any] = {
@@ -154,12 +154,12 @@ class Bench:
                 **options,
             }
         )
-        made.executor._holder = f"p{next(self._names)}"
+        made.executor._ports.holder = f"p{next(self._names)}"
         return made
 
     def kill(self, updater: Updater) -> None:
         """The process of an updater is gone for certain."""
-        self.dead.add(updater.executor._holder)
+        self.dead.add(updater.executor._ports.holder)
 
     def publish(self, version: str = "1.1.0", behaviour: Behaviour = GOOD, name: str = "web") -> str:
         """A new release in the registry; its digest."""
@@ -203,12 +203,9 @@ class Bench:
             if type(flight.state).__name__ == state:
                 flight.save(self.store, self.clock, executor._notifier)
                 return
-            try:
-                executor._step(flight)
-            except Exception as resting:
-                answer = getattr(resting, "answer", None)
-                if not isinstance(answer, WakeAfter):
-                    raise
+            answer = executor._step(flight)
+            assert not isinstance(answer, Done), answer
+            if answer is not None:
                 self.clock.advance(answer.delay_s)
         raise AssertionError(f"never {state}: {type(flight.state).__name__}")
 

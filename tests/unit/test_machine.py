@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import attrs
 import pytest
@@ -146,7 +147,7 @@ HAPPENINGS = {
     Resolved: Resolved(resolution=Resolution.RESTORE, by="somebody"),
     Finished: Finished(outcome=Outcome.SUCCEEDED),
     Observed: looked(Condition.READY, 1.0),
-    Woke: Woke(1.0),
+    Woke: Woke(),
     OperationPlanned: opened(),
 }
 
@@ -179,7 +180,7 @@ def test_the_commands_of_the_happy_path_are_the_design() -> None:
     ]
     assert commands == [
         states.Preflight(), states.Capture(), states.Perform(Phase.STAGING, "pull"),
-        states.Perform(Phase.SWITCHING, "park"), states.Probe(), states.Probe(),
+        states.Perform(Phase.SWITCHING, "park"), states.Probe(-math.inf), states.Probe(-math.inf),
     ]  # fmt: skip
 
 
@@ -360,9 +361,11 @@ def test_a_look_long_overdue_is_followed_by_one_look_not_by_many() -> None:
     state = evolve(after(*WATCHING), looked(Condition.READY, 0.0))
     state = evolve(state, looked(Condition.READY, 25.0))
     command = next_command(state)
-    assert command == states.Probe() or isinstance(command, states.Wait)
-    state = evolve(state, looked(Condition.READY, 26.0)) if command == states.Probe() else state
-    assert isinstance(next_command(state), states.Wait)
+    assert isinstance(command, states.Probe)
+    assert command.due_s <= 26.0
+    command = next_command(evolve(state, looked(Condition.READY, 26.0)))
+    assert isinstance(command, states.Probe)
+    assert command.due_s > 26.0
 
 
 # --- going back ---------------------------------------------------------------------------------------------
@@ -418,7 +421,7 @@ def test_a_phase_is_begun_again_a_bounded_number_of_times() -> None:
     for _ in range(RETRIES[Phase.STAGING]):
         state = evolve(state, failed)
         assert isinstance(next_command(state), states.Wait)
-        state = evolve(state, Woke(1.0))
+        state = evolve(state, Woke())
     assert isinstance(evolve(state, failed), states.Discarding)
 
 
@@ -490,7 +493,7 @@ def _answers(command: states.Command) -> list[object]:
             return [SnapshotCaptured(sha256="s"), *wishes]
         case states.Probe():
             return [looked(condition, 5.0) for condition in Condition] + wishes
-        case states.Wait(delay_s):
-            return [Woke(1000.0 + delay_s), *wishes]
+        case states.Wait():
+            return [Woke(), *wishes]
         case states.Record(event):
             return [event, event, *wishes]

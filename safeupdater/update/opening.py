@@ -1,0 +1,312 @@
+"""How an executor comes by an operation: it opens a new one, or takes over one that nobody works on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+import attrs
+
+from safeupdater.domain.asset import AssetStatus
+from safeupdater.domain.health import Condition, Observation, ProbeSpec
+from safeupdater.domain.operation import (
+    HookPoint,
+    JournalEntry,
+    OperationPlanned,
+    OperationSettings,
+    Resumed,
+    Snapshot,
+    Steps,
+)
+from safeupdater.domain.plan import Approval, PlannedUpdate
+from safeupdater.errors import PluginError, SafeUpdaterError, StoreError, VersionConflict
+from safeupdater.protocols import (
+    Admission,
+    Backend,
+    Clock,
+    HealthCheck,
+    HealthChecks,
+    Lease,
+    OperationContext,
+    StateStore,
+)
+from safeupdater.update import accounts, acting
+from safeupdater.update.flight import CALL_DEADLINE_S, LEASE_S, Flight
+from safeupdater.update.machine import is_ended, is_parked, replay
+from safeupdater.update.notifier import Notifier
+from safeupdater.update.result import OperationResult, refusal, rests, unknown
+from safeupdater.update.states import Settling, State, Switching
+
+Review = Callable[[PlannedUpdate, datetime, Approval | None], OperationSettings | OperationResult]
+"""Decides again at execution: the settings to run under, or the refusal."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class Ports:
+    """Everything that an executor reaches outwards through."""
+
+    backends: tuple[Backend, ...]
+    store: StateStore
+    clock: Clock
+    checks: HealthChecks
+    review: Review
+    holder: str
+    new_id: Callable[[], str]
+    admission: Admission
+    notifier: Notifier
+
+    def backend_of(self, target_id: str) -> Backend | None:
+        """The backend that reaches a target."""
+        return next((backend for backend in self.backends if backend.owns(target_id)), None)
+
+    def release(self, lease: Lease) -> None:
+        """Gives a lease back; one that the store does not take now expires by itself."""
+        with contextlib.suppress(StoreError):
+            self.store.release(lease)
+
+
+class Opener:
+    """Opens operations and takes them over. Touches nothing but the store."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._store = ports.store
+
+    # --- a new one ------------------------------------------------------------------------------------------
+
+    def open(self, planned: PlannedUpdate, approval: Approval | None) -> Flight | OperationResult:
+        """A new operation for a planned update that may begin now, or the reason why it may not."""
+        now = self._ports.clock.now()
+        settings = self._ports.review(planned, now, approval)
+        if isinstance(settings, OperationResult):
+            return settings
+        with border("admission"):
+            admitted = self._ports.admission.admit(planned, now)
+        if not admitted.admitted:
+            return refusal(planned, admitted.code, admitted.message, admitted.until)
+        return self._begin(planned, settings, approval=approval)
+
+    def open_return(
+        self, planned: PlannedUpdate, settings: OperationSettings, restores: str
+    ) -> Flight | OperationResult:
+        """A new operation that brings back the snapshot of an earlier one."""
+        return self._begin(planned, settings, restores=restores)
+
+    def _begin(
+        self,
+        planned: PlannedUpdate,
+        settings: OperationSettings,
+        *,
+        approval: Approval | None = None,
+        restores: str | None = None,
+    ) -> Flight | OperationResult:
+        backend = self._ports.backend_of(planned.target_id)
+        if backend is None:
+            return refusal(planned, "no_backend", f"no backend reaches {planned.target_id}")
+        # Asked before the lease is taken: we may be the one who holds it, for an operation under way.
+        if any(opened.target_id == planned.target_id for opened in self._store.unfinished()):
+            message = f"an update of {planned.target_id} is under way or waits for a person"
+            return refusal(planned, "operation_open", message)
+        lease = self._store.acquire(planned.target_id, self._ports.holder, LEASE_S)
+        if lease is None:
+            return refusal(planned, "target_busy", f"another updater works on {planned.target_id}")
+        try:
+            return self._opened(self._planned(planned, settings, backend, restores), approval, backend, lease)
+        except VersionConflict as conflict:
+            self._store.release(lease)
+            return refusal(planned, conflict.code, conflict.message)
+        except BaseException:
+            self._ports.release(lease)
+            raise
+
+    def _planned(
+        self, planned: PlannedUpdate, settings: OperationSettings, backend: Backend, restores: str | None
+    ) -> OperationPlanned:
+        with border(f"the backend {backend.name}"):
+            steps = _checked(backend.steps(planned, settings), backend)
+        return OperationPlanned(
+            operation_id=self._ports.new_id(),
+            target_id=planned.target_id,
+            planned=planned,
+            settings=settings,
+            steps=_with_hooks(steps, settings),
+            restores=restores,
+            can_resume=backend.can_resume_switch,
+        )
+
+    def _opened(
+        self, opened: OperationPlanned, approval: Approval | None, backend: Backend, lease: Lease
+    ) -> Flight:
+        now = self._ports.clock.now()
+        flight = self._flight(opened, replay([opened]), backend, lease, now, is_new=True)
+        if approval is not None:
+            # Spent first: a crash in between costs an approval, never lends it twice.
+            self._spend(approval, opened.operation_id)
+        flight.version = self._store.append(
+            opened.operation_id, [opened], expected_version=0, at=now, lease=lease
+        )
+        if self._ports.notifier:
+            self._ports.notifier.tell(flight.entry(opened, 1, now))
+        accounts.mark(self._store, (change.asset_id for change in opened.changes), AssetStatus.UPDATING)
+        return flight
+
+    def _spend(self, approval: Approval, operation_id: str) -> None:
+        key = approval.update_hash
+        stored = self._store.get("approval", key)
+        if stored is None or stored.value != approval:
+            raise VersionConflict("this approval was used, withdrawn or replaced", code="approval_used")
+        spent = attrs.evolve(approval, used_by=operation_id)
+        self._store.put("approval", key, spent, expected=stored.version)
+
+    # --- one that is there ----------------------------------------------------------------------------------
+
+    def take_up(self, operation_id: str) -> Flight | OperationResult:
+        """An operation that nobody works on, or the reason why it is not ours.
+
+        A holder that is provably dead is replaced at once, any other when its lease has expired
+        (``target_busy`` until then).
+        """
+        entries = self._store.load(operation_id)
+        if not entries:
+            return unknown(operation_id)
+        opened, state = _read(entries)
+        backend = self._ports.backend_of(opened.target_id)
+        if is_ended(state) or (backend is not None and is_parked(state)):
+            return self._at_rest(opened, entries, backend)
+        if backend is None:
+            return rests(opened, "no_backend", f"no backend reaches {opened.target_id}")
+        lease = self._store.acquire(opened.target_id, self._ports.holder, LEASE_S)
+        if lease is None:
+            return rests(opened, "target_busy", f"another updater works on {opened.target_id}")
+        try:
+            # Read again: what was journaled before the lease was ours counts too.
+            return self._taken_up(opened, self._store.load(operation_id), backend, lease)
+        except Exception:
+            self._ports.release(lease)
+            raise
+
+    def _taken_up(
+        self, opened: OperationPlanned, entries: Sequence[JournalEntry], backend: Backend, lease: Lease
+    ) -> Flight:
+        state = replay(entry.event for entry in entries)
+        flight = self._flight(opened, state, backend, lease, entries[0].at)
+        flight.version = len(entries)
+        if not (is_ended(state) or is_parked(state)):
+            flight.happened(Resumed(by=self._ports.holder, epoch=lease.epoch, proved=self._is_proved(flight)))
+        return flight
+
+    def _at_rest(
+        self, opened: OperationPlanned, entries: Sequence[JournalEntry], backend: Backend | None
+    ) -> Flight:
+        """An operation that is over or waits for a person: only to be told of, so no lease is needed."""
+        lease = Lease(key=opened.target_id, holder="", epoch=entries[-1].epoch, ttl_s=0.0)
+        state = replay(entry.event for entry in entries)
+        # One that is over asks nothing of a backend any more.
+        flight = self._flight(opened, state, backend, lease, entries[0].at)  # type: ignore[arg-type]
+        flight.version = len(entries)
+        return flight
+
+    def _is_proved(self, flight: Flight) -> bool:
+        """Whether an interrupted switch is observed complete and ours, where the runtime can prove that."""
+        if not flight.opened.can_resume or not isinstance(flight.state, Switching | Settling):
+            return False
+        seen = acting.look(flight.backend, flight.context, (), self._ports.clock)
+        alive = {Condition.READY, Condition.UNREADY, Condition.STARTING}
+        return seen.observation is not None and seen.observation.condition in alive
+
+    def observe(self, operation_id: str, *, old: bool) -> Observation | None:
+        """What the runtime says now about an operation's new version, or the old; None: it does not say."""
+        entries = self._store.load(operation_id)
+        if not entries:
+            return None
+        opened, _ = _read(entries)
+        backend = self._ports.backend_of(opened.target_id)
+        if backend is None:
+            return None
+        flight = self._at_rest(opened, entries, backend)
+        return acting.look(backend, flight.context, (), self._ports.clock, old=old).observation
+
+    # --- the flight itself ----------------------------------------------------------------------------------
+
+    def _flight(
+        self,
+        opened: OperationPlanned,
+        state: State,
+        backend: Backend,
+        lease: Lease,
+        started: datetime,
+        *,
+        is_new: bool = False,
+    ) -> Flight:
+        settings = opened.settings
+        checks = tuple(self._check(spec, is_needed=is_new) for spec in settings.health.checks)
+        context = OperationContext(
+            operation_id=opened.operation_id,
+            epoch=lease.epoch,
+            planned=opened.planned,
+            settings=settings,
+            snapshot=self._snapshot(opened.operation_id) if state.operation.snapshot_sha256 else None,
+            wanted=self._snapshot(opened.restores) if opened.restores else None,
+            deadline_s=CALL_DEADLINE_S,
+        )
+        return Flight(
+            opened=opened, state=state, version=0, lease=lease, backend=backend, context=context,
+            started=started, checks=checks, lease_until_s=self._ports.clock.monotonic() + lease.ttl_s,
+        )  # fmt: skip
+
+    def _check(self, spec: ProbeSpec, *, is_needed: bool) -> HealthCheck:
+        """A check; where an operation is under way one that cannot be made measures nothing.
+
+        It must end all the same, and without a measurement nothing is committed.
+        """
+        try:
+            with border("a health check"):
+                return self._ports.checks.create(spec.type, **spec.options)
+        except SafeUpdaterError as error:
+            if is_needed:
+                raise
+            return acting.Unmeasurable(error.message)
+
+    def _snapshot(self, operation_id: str) -> Snapshot | None:
+        stored = self._store.get("snapshot", operation_id)
+        return stored.value if stored and isinstance(stored.value, Snapshot) else None
+
+
+def _read(entries: Sequence[JournalEntry]) -> tuple[OperationPlanned, State]:
+    opened = entries[0].event
+    assert isinstance(opened, OperationPlanned), "the store keeps it first"
+    return opened, replay(entry.event for entry in entries)
+
+
+@contextlib.contextmanager
+def border(what: str) -> Iterator[None]:
+    """Foreign code is called here: what it raises is said without its text, which may hold anything."""
+    try:
+        yield
+    except SafeUpdaterError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{what} raised {type(error).__name__}") from error
+
+
+def _checked(steps: Steps, backend: Backend) -> Steps:
+    if not isinstance(steps, Steps):
+        raise PluginError(f"the backend {backend.name} answered a {type(steps).__name__} instead of Steps")
+    if not steps.switching or not steps.restoring:
+        raise PluginError(f"the backend {backend.name} declares no way to switch or none to restore")
+    return steps
+
+
+def _with_hooks(steps: Steps, settings: OperationSettings) -> Steps:
+    if not settings.hooks:
+        return steps
+
+    def named(point: HookPoint) -> tuple[str, ...]:
+        return tuple(acting.HOOK_PREFIX + hook.name for hook in settings.hooks if hook.point is point)
+
+    return attrs.evolve(
+        steps,
+        staging=(*steps.staging, *named(HookPoint.BEFORE_SWITCH)),
+        committing=(*named(HookPoint.AFTER_COMMIT), *steps.committing),
+    )
