@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -100,15 +101,16 @@ def make_offer(
         raise ValueError("an append needs at least one event")
     if at.tzinfo is None:
         raise ValueError("an append needs a time with a time zone")
-    if any(isinstance(event, OperationPlanned) for event in events[1:]):
-        raise ValueError("OperationPlanned can only be the first event of an operation")
     first = events[0]
+    for before, event in itertools.pairwise(events):
+        if isinstance(event, OperationPlanned):
+            raise ValueError("OperationPlanned can only be the first event of an operation")
+        if is_end(before):
+            raise ValueError("nothing follows the end of an operation")
     if expected_version < 0 or isinstance(first, OperationPlanned) != (expected_version == 0):
         raise ValueError("an operation begins with OperationPlanned at expected version 0, and only there")
     if isinstance(first, OperationPlanned) and first.operation_id != operation_id:
         raise ValueError(f"OperationPlanned is of {first.operation_id}, not of {operation_id}")
-    if any(is_end(event) for event in events[:-1]):
-        raise ValueError("nothing follows the end of an operation")
     return Offer(
         operation_id=operation_id, events=events, expected_version=expected_version, at=at, epoch=epoch
     )

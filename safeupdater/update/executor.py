@@ -306,7 +306,8 @@ class UpdateExecutor:
             return self._rest(flight, command, command.due_s - now_s)
         asked_in = flight.state
         self._make_sure(flight)
-        self._take_in_requests(flight, now_s)
+        if now_s - flight.heard_s >= _POLL_REQUESTS_S:
+            self._take_in_requests(flight, now_s)
         if flight.state is asked_in:
             flight.saw(
                 acting.look(flight.backend, flight.context, flight.checks, self._clock, old=command.old)
@@ -314,12 +315,11 @@ class UpdateExecutor:
         return None
 
     def _take_in_requests(self, flight: Flight, now_s: float) -> None:
-        """Looks now and then whether somebody asked to stop, while nothing is being journaled anyway."""
-        if now_s - flight.polled_s >= _POLL_REQUESTS_S:
-            flight.polled_s = now_s
-            entries = self._store.load(flight.operation_id)
-            if len(entries) > flight.version:
-                flight.take_in_requests([entry.event for entry in entries[flight.version :]])
+        """Looks whether somebody asked to stop, where nothing was journaled for a while."""
+        flight.heard_s = now_s
+        entries = self._store.load(flight.operation_id)
+        if len(entries) > flight.version:
+            flight.take_in_requests([entry.event for entry in entries[flight.version :]])
 
     def _pause(self, flight: Flight, command: Wait, delay_s: float) -> WakeAfter | None:
         answer = self._rest(flight, command, delay_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -35,7 +36,8 @@ class Flight:
     """An operation under way.
 
     Events are journaled in batches: what happened is kept in ``unsaved`` until the next effect, look or
-    wait, and always written before it. ``base`` is the state before the first unsaved event.
+    wait, and always written before it. ``base`` is the state before the first unsaved event; until
+    ``heard_s`` nobody else had journaled anything.
     """
 
     opened: OperationPlanned
@@ -51,7 +53,7 @@ class Flight:
     base: State | None = None
     intended: tuple[object, ...] | None = None
     wake_s: float | None = None
-    polled_s: float = 0.0
+    heard_s: float = -math.inf
     store_failures: int = 0
     warnings: tuple[str, ...] = ()
 
@@ -62,9 +64,9 @@ class Flight:
 
     def context_for(self, deadline_s: float) -> OperationContext:
         """What the backend is told, with the time that this call may take."""
-        if deadline_s == self.context.deadline_s:
-            return self.context
-        return attrs.evolve(self.context, deadline_s=deadline_s)
+        if deadline_s != self.context.deadline_s:
+            self.context = attrs.evolve(self.context, deadline_s=deadline_s)
+        return self.context
 
     def happened(self, event: Event) -> None:
         """Takes an event into the state; it becomes durable with the next ``save``."""
@@ -99,6 +101,7 @@ class Flight:
             for number, event in enumerate(saved, start=self.version + 1):
                 notifier.tell(self.entry(event, number, now))
         self.version = version
+        self.heard_s = clock.monotonic()
         self.store_failures = 0
 
     def keep_lease(self, store: StateStore, now_s: float, for_s: float = CALL_DEADLINE_S) -> None:

@@ -278,7 +278,8 @@ def watching_observed(state: Watching, seen: Observed) -> State:
     """A look in the monitoring window: one more sample, or the runtime's word decides."""
     operation, found = state.operation, seen.observation
     if found is not None:
-        decided = _decided_by_state(operation, found) or _other_instance(state, found)
+        is_usual = found.condition is Condition.READY and found.identity == state.identity
+        decided = None if is_usual else _decided_by_state(operation, found) or _other_instance(state, found)
         if decided is not None:
             return decided
     health = operation.opened.settings.health

@@ -6,7 +6,7 @@ the new one is made stopped under a fixed name; what is ours is found again by l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
@@ -225,11 +225,11 @@ class _Act:
         return self.operation.wanted or self._snapshot
 
     @property
-    def _config(self) -> dict[str, object]:
+    def _config(self) -> Mapping[str, object]:
         """The user's configuration of the new container."""
         config = self._wanted.data["config"]
-        assert isinstance(config, dict)
-        return dict(config)
+        assert isinstance(config, Mapping)
+        return config
 
     def _do(self, name: str, effect: Callable[[], object]) -> None:
         self.world.call(name, effect)
