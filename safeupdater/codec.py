@@ -24,6 +24,7 @@ from safeupdater.domain.asset import Asset
 from safeupdater.domain.operation import (
     AbortRequested,
     BecameReady,
+    Breaker,
     Event,
     Finished,
     FirstSeen,
@@ -67,6 +68,7 @@ KINDS: Mapping[str, type] = MappingProxyType(
         "approval": Approval,
         "quarantine": Quarantine,
         "rollback": RollbackRecord,
+        "breaker": Breaker,
         "plan": Plan,
         "snapshot": Snapshot,
         "first_seen": FirstSeen,

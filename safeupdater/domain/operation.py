@@ -463,3 +463,25 @@ class FirstSeen:
 
     reference: str
     at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class Attempt:
+    """One operation that ended: it succeeded, went back by itself, or neither."""
+
+    operation_id: str
+    started: datetime
+    ended: datetime
+    succeeded: bool = False
+    went_back: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Breaker:
+    """What the breaker over all targets knows: what ended lately, newest last, and when it opened.
+
+    ``opened`` is None while it is closed.
+    """
+
+    attempts: tuple[Attempt, ...] = ()
+    opened: datetime | None = None

@@ -23,8 +23,10 @@ from safeupdater.domain.decision import Verdict as GateVerdict
 from safeupdater.domain.health import Baseline, HealthPolicy, ProbeSpec, Rule, Tally
 from safeupdater.domain.operation import (
     AbortRequested,
+    Attempt,
     BecameReady,
     Blame,
+    Breaker,
     Event,
     Finished,
     FirstSeen,
@@ -59,6 +61,7 @@ __all__ = [
     "approvals",
     "artifacts",
     "assets",
+    "breakers",
     "changes",
     "decisions",
     "events",
@@ -279,6 +282,19 @@ def rollback_records() -> st.SearchStrategy[RollbackRecord]:
     )
 
 
+def breakers() -> st.SearchStrategy[Breaker]:
+    """Breakers, open and closed."""
+    attempts = st.builds(
+        Attempt,
+        operation_id=_names,
+        started=times(),
+        ended=times(),
+        succeeded=st.booleans(),
+        went_back=st.booleans(),
+    )
+    return st.builds(Breaker, attempts=st.lists(attempts, max_size=3).map(tuple), opened=st.none() | times())
+
+
 def snapshots() -> st.SearchStrategy[Snapshot]:
     """Snapshots of any content."""
     return st.builds(
@@ -298,6 +314,7 @@ def records() -> st.SearchStrategy[tuple[str, object]]:
         "approval": approvals(),
         "quarantine": quarantines(),
         "rollback": rollback_records(),
+        "breaker": breakers(),
         "plan": plans(),
         "snapshot": snapshots(),
         "first_seen": first_seens(),

@@ -16,6 +16,7 @@ from safeupdater.domain.artifact import Artifact
 from safeupdater.domain.asset import STATUS_TRANSITIONS, Asset, AssetStatus, UpdateRecord
 from safeupdater.domain.change import Change
 from safeupdater.domain.operation import (
+    Attempt,
     Blame,
     Finished,
     OperationPlanned,
@@ -26,6 +27,7 @@ from safeupdater.domain.operation import (
 )
 from safeupdater.errors import VersionConflict
 from safeupdater.protocols import StateStore
+from safeupdater.update import breaker
 from safeupdater.update.states import Operation
 
 _STATUS = {
@@ -37,6 +39,7 @@ _STATUS = {
     Outcome.SUPERSEDED: AssetStatus.UPDATE_AVAILABLE,
     Outcome.TARGET_GONE: AssetStatus.REMOVED,
 }
+_WENT_BACK = frozenset({Outcome.ROLLED_BACK, Outcome.ROLLBACK_FAILED})
 _MAX_AUTOMATIC_ATTEMPTS = 2
 _Change = Callable[[Asset], Asset]
 
@@ -56,7 +59,7 @@ def settle(
 ) -> None:
     """Writes what follows from an ending."""
     verdict, opened = operation.verdict, operation.opened
-    went_back = ending.outcome in (Outcome.ROLLED_BACK, Outcome.ROLLBACK_FAILED)
+    went_back = ending.outcome in _WENT_BACK
     if went_back and verdict is not None and verdict.verdict is Verdict.RESTORE:
         _remember_rollback(store, opened, verdict.blame, now)
         if _is_to_be_quarantined(store, opened, verdict.blame):
@@ -65,7 +68,24 @@ def settle(
         # Somebody went back by hand: the version that they left must not come again by itself.
         left = [change.current for change in opened.changes]
         _quarantine(store, opened, left, opened.planned.decision.reason, now)
+    if opened.restores is None:
+        _tell_breaker(store, operation, ending, started=started, now=now)
     record_outcome(store, opened, ending, started=started, now=now)
+
+
+def _tell_breaker(
+    store: StateStore, operation: Operation, ending: Finished, *, started: datetime, now: datetime
+) -> None:
+    verdict = operation.verdict
+    by_itself = verdict is not None and verdict.blame is not Blame.REQUEST
+    attempt = Attempt(
+        operation_id=operation.opened.operation_id,
+        started=started,
+        ended=now,
+        succeeded=ending.outcome is Outcome.SUCCEEDED,
+        went_back=by_itself and ending.outcome in _WENT_BACK,
+    )
+    breaker.remember(store, attempt, now)
 
 
 def _remember_rollback(store: StateStore, opened: OperationPlanned, blame: Blame, now: datetime) -> None:

@@ -19,10 +19,10 @@ from safeupdater.domain.operation import (
 )
 from safeupdater.domain.plan import PlannedUpdate
 from safeupdater.protocols import Admittance, StateStore
+from safeupdater.update import breaker
 from safeupdater.update.accounts import cooldown_until
 
 _DAY = timedelta(days=1)
-_HOUR = timedelta(hours=1)
 
 
 @attrs.frozen(kw_only=True)
@@ -30,13 +30,12 @@ class Limits:
     """How much may happen at once and by itself.
 
     ``max_concurrent`` counts operations per host, namespace and release; ``max_per_day`` and
-    ``cooldown_s`` bound the rollbacks of one target; ``breaker_per_hour`` bounds those of all together.
+    ``cooldown_s`` bound the rollbacks of one target. Those of all together are bounded by the breaker.
     """
 
     max_concurrent: int = 1
     max_per_day: int = 2
     cooldown_s: float = 3600.0
-    breaker_per_hour: int = 3
 
 
 class LocalAdmission:
@@ -56,18 +55,23 @@ class LocalAdmission:
         """Whether this update may begin now."""
         limits = self._limits_of(planned)
         return (
-            self._breaker(limits, now)
+            self._breaker(planned, now)
             or self._budget(planned, limits, now)
             or self._turn(planned, limits)
             or _ADMITTED
         )
 
-    def _breaker(self, limits: Limits, now: datetime) -> Admittance | None:
-        recent = [item for item in self._rollbacks("", now) if _is_automatic(item, now - _HOUR, now)]
-        if len(recent) < limits.breaker_per_hour:
+    def _breaker(self, planned: PlannedUpdate, now: datetime) -> Admittance | None:
+        known = breaker.look(self._store, now)
+        if known.opened is None:
             return None
-        until = min(record.at for record in recent) + _HOUR
-        return _refused("breaker_open", f"{len(recent)} updates were rolled back within an hour", until)
+        until = known.opened + breaker.HOUR
+        if now < until:
+            return _refused("breaker_open", "too many updates of all targets were rolled back lately", until)
+        if _ahead_of(planned.target_id, self._under_way()) == 0:
+            return None
+        message = "after too many rollbacks one update runs at a time, until one succeeds"
+        return _refused("concurrency", message, None)
 
     def _budget(self, planned: PlannedUpdate, limits: Limits, now: datetime) -> Admittance | None:
         records = self._rollbacks(f"{planned.target_id}#", now)
@@ -95,15 +99,19 @@ class LocalAdmission:
 
     def _turn(self, planned: PlannedUpdate, limits: Limits) -> Admittance | None:
         domain = failure_domain(planned.target_id)
-        peers = [
-            opened
-            for opened in self._store.unfinished()
-            if failure_domain(opened.target_id) == domain and not self._is_parked(opened)
-        ]
+        peers = self._under_way(domain)
         ahead = _ahead_of(planned.target_id, peers)
         if ahead < limits.max_concurrent:
             return None
         return _refused("concurrency", f"{ahead} updates are under way in {domain}", None)
+
+    def _under_way(self, domain: str | None = None) -> list[OperationPlanned]:
+        """The operations that somebody works on or should, oldest first; of one failure domain, or all."""
+        return [
+            opened
+            for opened in self._store.unfinished()
+            if domain in (None, failure_domain(opened.target_id)) and not self._is_parked(opened)
+        ]
 
     def _is_parked(self, opened: OperationPlanned) -> bool:
         """Whether it waits for a person; what waits for a person holds nobody else up."""

@@ -230,3 +230,107 @@ def test_limits_can_be_given_as_they_are() -> None:
     bench = Bench()
     admission = LocalAdmission(bench.store, Limits(max_concurrent=0))
     assert admission.admit(bench.plan(), bench.clock.now()).code == "concurrency"
+
+
+# --- the breaker over all targets ---------------------------------------------------------------------------
+
+
+def named(updates: list[Any], *names: str) -> list[Any]:
+    """The updates of the containers of these names, in this order."""
+    by_name = {item.target_id.rpartition("/")[2]: item for item in updates}
+    return [by_name[name] for name in names]
+
+
+def test_the_breaker_opens_where_a_fifth_of_five_updates_went_back() -> None:
+    bench = Bench(NO_COOLDOWN)
+    many(bench, "bad", behaviour=CRASHES)
+    updates = many(bench, *"abcdef")
+    results = bench.updater.executor.run(named(updates, "bad", *"abcdef"), max_in_flight=1)
+    assert outcomes(results) == [Outcome.ROLLED_BACK] + [Outcome.SUCCEEDED] * 4 + [Outcome.REFUSED] * 2
+    assert {result.code for result in results[5:]} == {"breaker_open"}
+
+
+def test_one_rollback_among_more_than_five_stops_nobody() -> None:
+    bench = Bench(NO_COOLDOWN)
+    many(bench, "bad", behaviour=CRASHES)
+    updates = many(bench, *"abcdefgh")
+    results = bench.updater.executor.run(named(updates, *"abcde", "bad", *"fgh"), max_in_flight=1)
+    assert outcomes(results) == [Outcome.SUCCEEDED] * 5 + [Outcome.ROLLED_BACK] + [Outcome.SUCCEEDED] * 3
+
+
+def test_updates_under_way_count_as_started() -> None:
+    bench = Bench({**NO_COOLDOWN, "max_concurrent": 9})
+    many(bench, "bad", behaviour=CRASHES)
+    updates = named(many(bench, *"abcdef"), "bad", *"abcdef")
+    opened = [bench.updater.executor.open(update) for update in updates[:5]]
+    assert bench.run(opened[0]).outcome is Outcome.ROLLED_BACK
+    assert bench.run(updates[5]).code == "breaker_open"
+
+
+def tripped(bench: Bench) -> list[Any]:
+    """Three rollbacks, an hour ago; and the updates of a to d, which are on offer since."""
+    for update in named(many(bench, "x", "y", "z", behaviour=CRASHES), *"xyz"):
+        assert bench.run(update).outcome is Outcome.ROLLED_BACK
+    (update,) = named(many(bench, "e"), "e")
+    refused = bench.run(update)
+    assert refused.until is not None
+    bench.clock.advance((refused.until - bench.clock.now()).total_seconds())
+    return named(many(bench, *"abcd"), *"abcd")
+
+
+def test_after_the_hour_one_update_runs_at_a_time_until_one_succeeds() -> None:
+    bench = Bench({**NO_COOLDOWN, "max_concurrent": 4})
+    updates = tripped(bench)
+    most: list[int] = []
+    ended: list[int] = []
+
+    def count(progressed: Progressed) -> None:
+        under_way = len(bench.store.unfinished())
+        known = bench.store.get("breaker", "all").value
+        (most if known.opened is not None else ended).append(under_way)
+
+    bench.updater.executor.on_progress(count)
+    results = bench.updater.executor.run(updates)
+    assert outcomes(results) == [Outcome.SUCCEEDED] * 4
+    assert (max(most), max(ended)) == (1, 3)
+
+
+def test_a_rollback_after_the_hour_shuts_the_breaker_for_another() -> None:
+    bench = Bench({**NO_COOLDOWN, "max_concurrent": 4})
+    updates = tripped(bench)
+    digest = updates[0].changes[0].new.digest
+    bench.world.behaviours[digest] = CRASHES
+    results = bench.updater.executor.run(updates)
+    assert outcomes(results) == [Outcome.ROLLED_BACK, *[Outcome.REFUSED] * 3]
+    assert {result.code for result in results[1:]} == {"breaker_open"}
+    assert results[1].until is not None
+    assert results[1].until - bench.clock.now() == timedelta(hours=1)
+
+
+def test_a_success_of_what_began_before_the_hour_does_not_close_the_breaker() -> None:
+    bench = Bench({**NO_COOLDOWN, "max_concurrent": 9})
+    (slow,) = named(many(bench, "slow"), "slow")
+    opened = bench.updater.executor.open(slow)
+    tripped(bench)
+    assert bench.run(opened).succeeded
+    assert bench.store.get("breaker", "all").value.opened is not None
+
+
+def test_a_clock_that_jumps_keeps_the_breaker_open_for_no_longer_than_an_hour() -> None:
+    bench = Bench(NO_COOLDOWN)
+    bench.clock.jump(timedelta(days=3650))
+    for update in many(bench, "a", "b", "c", behaviour=CRASHES):
+        assert bench.run(update).outcome is Outcome.ROLLED_BACK
+    bench.clock.jump(timedelta(days=-3650))
+    result = bench.run(bench.plan())
+    assert (result.code, result.until) == ("breaker_open", bench.clock.now() + timedelta(hours=1))
+    bench.clock.advance(3600.0)
+    assert bench.run(bench.plan_of("web", "1.1.0")).succeeded
+
+
+def test_a_way_back_by_hand_neither_asks_the_breaker_nor_closes_it() -> None:
+    bench = Bench(NO_COOLDOWN)
+    assert bench.run(bench.plan()).succeeded
+    tripped(bench)
+    assert bench.updater.rollbacks.rollback(WEB, by="ada").succeeded
+    assert bench.store.get("breaker", "all").value.opened is not None
