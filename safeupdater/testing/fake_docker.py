@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import itertools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -60,7 +59,7 @@ class FakeDocker:
     api_version: str = "1.41"
     executed: list[tuple[str, ...]] = attrs.field(factory=list)
     exit_codes: dict[str, int] = attrs.field(factory=dict)
-    _numbers: itertools.count[int] = attrs.field(factory=lambda: itertools.count(1))
+    _made: int = 0
 
     def client(self, transport: Callable[[FakeDocker], Any] | None = None) -> docker.APIClient:
         """A real low-level client whose requests end here."""
@@ -196,8 +195,8 @@ class FakeDocker:
         attached = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
         if len(attached) > 1:
             raise Refused(400, "Container cannot be connected to network endpoints: " + ", ".join(attached))
-        identity = hashlib.sha256(f"container {next(self._numbers)}".encode()).hexdigest()
-        config = _merged({k: v for k, v in body.items() if k not in _NOT_CONFIG}, image["Config"])
+        identity = self._new_id("container")
+        config = merged_config({k: v for k, v in body.items() if k not in _NOT_CONFIG}, image["Config"])
         config.setdefault("Hostname", identity[:12])
         host_config.setdefault("NetworkMode", "default")
         host_config["RestartPolicy"] = host_config.get("RestartPolicy") or {
@@ -218,6 +217,10 @@ class FakeDocker:
             network = "bridge" if mode in ("default", "") else mode
             self.connect(network, identity, attached.get(network) or {})
         return identity
+
+    def _new_id(self, kind: str) -> str:
+        self._made += 1
+        return hashlib.sha256(f"{kind} {self._made}".encode()).hexdigest()
 
     def _claim(self, name: str) -> None:
         holder = next((c for c in self.containers.values() if c["Name"] == f"/{name}"), None)
@@ -261,7 +264,7 @@ class FakeDocker:
             "Propagation": "",
         }
         if kind == "volume":
-            name = source or hashlib.sha256(f"volume {next(self._numbers)}".encode()).hexdigest()
+            name = source or self._new_id("volume")
             self.volumes.setdefault(name, FakeVolume(name, is_nameless=source is None))
             mount |= {"Name": name, "Source": f"/volumes/{name}/_data", "asked_for": source is not None}
         return mount
@@ -303,7 +306,7 @@ class FakeDocker:
                 }
             return
         container["State"] = {**_state("running"), "Running": True}
-        if container["Config"].get("Healthcheck"):
+        if (container["Config"].get("Healthcheck") or {}).get("Test") not in (None, ["NONE"]):
             container["State"]["Health"] = {"Status": "starting", "FailingStreak": 0}
 
     def _end(self, container: Json, exit_code: int) -> None:
@@ -384,7 +387,7 @@ def _state(status: str) -> Json:
     }  # fmt: skip
 
 
-def _merged(body: Json, image: Mapping[str, Any]) -> Json:
+def merged_config(body: Json, image: Mapping[str, Any]) -> Json:
     """A container's configuration over its image's (moby daemon/commit.go, merge)."""
     config = copy.deepcopy(body)
     own = {entry.partition("=")[0] for entry in config.get("Env") or ()}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import enum
+import functools
 import io
 import json
 import re
@@ -11,6 +11,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import msgspec
 import requests
 import urllib3
 from requests.adapters import BaseAdapter
@@ -41,6 +42,7 @@ class Fault(enum.Enum):
 
 Params = Mapping[str, str]
 _Answer = tuple[int, Any]
+_Handler = Callable[[FakeDocker, tuple[str, ...], Params, Json], _Answer]
 
 
 class FakeTransport(BaseAdapter):
@@ -58,20 +60,17 @@ class FakeTransport(BaseAdapter):
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """One exchange."""
-        parts = urllib.parse.urlsplit(str(request.url))
-        path = urllib.parse.unquote(re.sub(r"^/v\d+\.\d+", "", parts.path))
-        self.calls.append(f"{request.method} {path}")
-        self.urls.append(str(request.url))
+        method, url = str(request.method), str(request.url)
+        self.calls.append(f"{method} {_path_of(urllib.parse.urlsplit(url).path)}")
+        self.urls.append(url)
         fault = self.faults.get(len(self.calls))
         if fault is Fault.RESTART_BEFORE:
             self.daemon.restart()
         if fault is Fault.KILLED_BEFORE:
             raise Killed
-        answer: _Answer = (0, None)
+        answer: tuple[int, bytes] = (0, b"")
         if fault is None or fault.takes_effect:
-            answer = self._answer(
-                str(request.method), path, dict(urllib.parse.parse_qsl(parts.query)), request
-            )
+            answer = self.answer(method, url, request.body)
         match fault:
             case Fault.KILLED_AFTER:
                 raise Killed
@@ -86,28 +85,38 @@ class FakeTransport(BaseAdapter):
             case _:
                 return _response(request, *answer)
 
+    def answer(self, method: str, url: str, body: str | bytes | None) -> tuple[int, bytes]:
+        """The daemon's answer to a request, undisturbed: its status and its body."""
+        handler, names, params = _route(method, url)
+        try:
+            status, content = handler(self.daemon, names, params, json.loads(body) if body else {})
+        except Refused as refused:
+            status, content = refused.status, {"message": refused.message}
+        if isinstance(content, bytes):
+            return status, content
+        return status, b"" if content is None else msgspec.json.encode(content)
+
     def close(self) -> None:
         """Nothing is held."""
 
-    def _answer(self, method: str, path: str, params: Params, request: requests.PreparedRequest) -> _Answer:
-        body = json.loads(request.body) if request.body else {}
-        for verb, pattern, handler in _ROUTES:
-            found = re.fullmatch(pattern, path) if verb == method else None
-            if found is not None:
-                try:
-                    return handler(self.daemon, found.groups(), params, body)
-                except Refused as refused:
-                    return refused.status, {"message": refused.message}
-        return 404, {"message": f"page not found: {method} {path}"}
+
+def _path_of(text: str) -> str:
+    return urllib.parse.unquote(re.sub(r"^/v\d+\.\d+", "", text))
 
 
-def _response(request: requests.PreparedRequest, status: int, content: Any) -> requests.Response:
-    if isinstance(content, bytes):
-        data = content
-    elif content is None:
-        data = b""
-    else:
-        data = json.dumps(content).encode()
+@functools.lru_cache(maxsize=4096)
+def _route(method: str, url: str) -> tuple[_Handler, tuple[str, ...], Params]:
+    """Who answers a request: simulations ask the same things thousands of times."""
+    parts = urllib.parse.urlsplit(url)
+    path = _path_of(parts.path)
+    for verb, pattern, handler in _ROUTES:
+        found = re.fullmatch(pattern, path) if verb == method else None
+        if found is not None:
+            return handler, found.groups(), dict(urllib.parse.parse_qsl(parts.query))
+    return _unknown_page, (f"{method} {path}",), {}
+
+
+def _response(request: requests.PreparedRequest, status: int, data: bytes) -> requests.Response:
     response = requests.Response()
     response.status_code = status
     response.url = str(request.url)
@@ -118,9 +127,12 @@ def _response(request: requests.PreparedRequest, status: int, content: Any) -> r
 
 # --- handlers ----------------------------------------------------------------------------------------------
 
-_Handler = Callable[[FakeDocker, tuple[str, ...], Params, Json], _Answer]
 _OWN_NOTES = ("stopped_by_hand",)
 _OWN_MOUNT_NOTES = ("asked_for", "borrowed")
+
+
+def _unknown_page(_: FakeDocker, names: tuple[str, ...], __: Params, ___: Json) -> _Answer:
+    return 404, {"message": f"page not found: {names[0]}"}
 
 
 def _version(daemon: FakeDocker, _: tuple[str, ...], __: Params, ___: Json) -> _Answer:
@@ -161,7 +173,7 @@ def _list_images(daemon: FakeDocker, _: tuple[str, ...], __: Params, ___: Json) 
 
 
 def _inspect(daemon: FakeDocker, names: tuple[str, ...], _: Params, __: Json) -> _Answer:
-    shown = copy.deepcopy({k: v for k, v in daemon.find(names[0]).items() if k not in _OWN_NOTES})
+    shown = {k: v for k, v in daemon.find(names[0]).items() if k not in _OWN_NOTES}
     shown["Mounts"] = [{k: v for k, v in m.items() if k not in _OWN_MOUNT_NOTES} for m in shown["Mounts"]]
     return 200, shown
 
@@ -201,7 +213,7 @@ def _inspect_image(daemon: FakeDocker, names: tuple[str, ...], _: Params, __: Js
     image = daemon.find_image(names[0])
     if image is None:
         raise Refused(404, f"No such image: {names[0]}")
-    return 200, copy.deepcopy(image)
+    return 200, image
 
 
 def _pull(daemon: FakeDocker, _: tuple[str, ...], params: Params, __: Json) -> _Answer:

@@ -72,6 +72,9 @@ QUICK = Size(histories=500, kills=10, windows=1200, second_every=0, first_every=
 DEFAULT = Size(histories=10_000, kills=200, windows=20_000, second_every=12, first_every=4)
 FULL = Size(histories=1_000_000, kills=200, windows=20_000, second_every=1, is_full=True)
 
+DOCKER_SHARES = 8
+"""Parts of the second faults of one scenario, for as many processes."""
+
 Task = Callable[[], Row]
 
 
@@ -118,21 +121,28 @@ def _crashes(what: str, name: str, store: str, chosen: dict[str, Any]) -> Row:
 
 def docker_tasks(size: Size, seed: int) -> Iterator[Task]:
     """The real Docker backend over a fake daemon: every fault at every call, then another one."""
-    every = 1 if size.is_full else 601 if size is QUICK else 61
-    shares = 4 if size.is_full else 1
     for name in docker_crashes.SCENARIOS:
-        yield partial(_docker, "docker, one fault at every call", name, 0, 0)
+        yield partial(_docker, "docker, one fault at every call", name)
+    every = 1 if size.is_full else 400 if size is QUICK else 20
+    shares = DOCKER_SHARES if size.is_full else 1
+    for name in docker_crashes.SCENARIOS:
+        what = f"docker, two faults, {name}" + (f", one of {every}" if every > 1 else "")
         for share in range(shares):
-            yield partial(_docker, "docker, then a fault at every call", name, every * shares, share)
+            yield partial(_docker_twice, what, name, (share, shares), (every, seed))
 
 
-def _docker(what: str, name: str, every: int, first: int) -> Row:
-    if every:
-        tally = docker_crashes.two_faults(name, every=every, first=first)
-    else:
-        tally = docker_crashes.one_fault(name)
-    what += ", sampled" if every > 4 else ""
-    return Row(what=what, runs=tally.runs, violations=tally.violations)
+def _docker(what: str, name: str) -> Row:
+    return _docker_row(what, docker_crashes.one_fault(name))
+
+
+def _docker_twice(what: str, name: str, share: tuple[int, int], sample: tuple[int, int]) -> Row:
+    first, shares = share
+    firsts = docker_crashes.first_faults(name)[first::shares]
+    return _docker_row(what, docker_crashes.two_faults(name, firsts, docker_crashes.Sample(*sample)))
+
+
+def _docker_row(what: str, tally: docker_crashes.Tally) -> Row:
+    return Row(what=what, runs=tally.runs, violations=tally.violations, checked=tally.checked)
 
 
 def history_tasks(size: Size, seed: int) -> Iterator[Task]:
@@ -272,12 +282,23 @@ def run(parts: list[str], size: Size, seed: int, jobs: int) -> list[Row]:
     """Runs the parts; the lines of the table in their order."""
     tasks = [task for part in parts for task in PARTS[part](size, seed)]
     rows: dict[str, Row] = {}
+    began_s = time.monotonic()
     with concurrent.futures.ProcessPoolExecutor(jobs) as pool:
-        for found in pool.map(_timed, tasks):
-            if found.what not in rows:
-                print(f"{time.strftime('%H:%M:%S')} {found.what}", file=sys.stderr, flush=True)
+        for number, found in enumerate(pool.map(_timed, tasks), start=1):
             rows.setdefault(found.what, Row(what=found.what)).take(found)
+            _show_progress(number, len(tasks), rows, time.monotonic() - began_s)
     return list(rows.values())
+
+
+def _show_progress(number: int, tasks: int, rows: dict[str, Row], seconds: float) -> None:
+    """One line of how far it is; it replaces itself on a terminal."""
+    runs = sum(row.runs for row in rows.values())
+    violations = sum(len(row.violations) for row in rows.values())
+    line = f"{number} of {tasks} parts, {runs:,} runs, {violations} violations, {seconds:.0f} s"
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{line}", end="\n" if number == tasks else "", file=sys.stderr, flush=True)
+    else:
+        print(f"{time.strftime('%H:%M:%S')} {line}: {list(rows)[-1]}", file=sys.stderr, flush=True)
 
 
 def show(rows: list[Row], *, is_whole: bool) -> bool:
@@ -318,6 +339,9 @@ def replay(text: str) -> list[str]:
         case "history":
             store, number = rest.split(":")
             return _histories(store, int(number), 1).violations
+        case "docker":
+            name, schedule = rest.split(":")
+            return docker_crashes.replay(name, docker_crashes.parse(schedule)).violations
         case "kills":
             store, seed, index = rest.split(":")
             given = os.environ.get("SAFEUPDATER_TEST_DATABASE_URL", store)
@@ -326,7 +350,7 @@ def replay(text: str) -> list[str]:
         case "health":
             name, windows, seed = rest.rsplit(":", 2)
             return _health(name, int(windows), int(seed)).violations
-    raise SystemExit(f"{text!r} names nothing to replay: crash:…, history:…, kills:… or health:…")
+    raise SystemExit(f"{text!r} names nothing to replay: crash:…, docker:…, history:…, kills:… or health:…")
 
 
 def main(arguments: list[str] | None = None) -> int:

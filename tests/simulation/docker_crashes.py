@@ -1,317 +1,267 @@
-"""The real Docker backend over a fake daemon, disturbed at every call and then at every call of the recovery.
+"""The real engine and Docker backend over a fake daemon: every death and every mishap at every call, then
+a second one at every call after it.
 
-A small driver stands for the engine: it keeps which phase was begun (that is what a journal knows), and
-takes up again from there. Whatever happens, in the end exactly one of the old and the new version runs under
-the name, nothing is left over, and no volume is lost.
+A *death* leaves the daemon and the store as they are at that moment, so one life shows what deaths at all
+of its moments leave, and each of these is taken up by a fresh life. A *mishap* is a call without an answer, a
+restarting daemon, somebody who asks to stop or who removes stopped containers; the process lives on, so its
+life is played again with it. Nothing is random and nothing is shared between lives but what a death leaves.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+import functools
+import itertools
+import pickle
+import re
+import zlib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import attrs
-import requests
 
-from safeupdater.backends.docker import DockerBackend
-from safeupdater.backends.docker.names import base_name
-from safeupdater.domain.artifact import ImageReference
-from safeupdater.domain.health import Condition
-from safeupdater.domain.operation import Phase
-from safeupdater.errors import BackendError
-from safeupdater.protocols import OperationContext
-from safeupdater.testing.driving import Drive, StepStopped, operation_for
-from safeupdater.testing.fake_docker import CRASHES, FakeDocker
-from safeupdater.testing.fake_docker_http import FakeTransport, Fault, Killed
+from tests.simulation.docker_checks import Before, CheckedLife
+from tests.simulation.docker_essence import essence
+from tests.simulation.docker_life import Fault, Moment, Violation
+from tests.simulation.docker_world import SCENARIOS, Stage, make_stage
 
-REPOSITORY = "registry.test/app"
+PAIRED = tuple(fault for fault in Fault if fault is not Fault.PRUNE)
+"""What is tried as a second fault. Who removes stopped containers does so once."""
 
 
-class TwoAtOnce(BaseException):
-    """Two versions of one container ran at the same time. Not an ``Exception``: nobody may catch it."""
+@attrs.frozen
+class Start:
+    """What every run of a scenario begins with."""
+
+    stage: Stage
+    moment: Moment
+    before: Before
 
 
-class Watched(FakeTransport):
-    """A transport that never lets two versions of one container run at the same time."""
-
-    def send(self, *args: Any, **options: Any) -> requests.Response:
-        try:
-            return super().send(*args, **options)
-        finally:
-            versions = [base_name(name) or name for name in self.daemon.running()]
-            if len(versions) > len(set(versions)):
-                raise TwoAtOnce(self.daemon.running())
-
-
-@attrs.define
-class World:
-    """A daemon with a container that serves, what it was like, and what it is to become."""
-
-    daemon: FakeDocker
-    operation: OperationContext
-    names: frozenset[str]
-    running: frozenset[str]
-    ids: Mapping[str, str]
-    volumes: Mapping[str, str]
-    policy: str
-    is_bad: bool
-
-    begun: Phase | None = None
-    watching: bool = False
-    verdict: str | None = None
-    ended: str | None = None
-    transport: FakeTransport | None = None
-
-    def drive(self, faults: Mapping[int, Fault]) -> Drive:
-        """A fresh process: a new client and backend, the same operation."""
-        self.transport = Watched(self.daemon, faults)
-        client = self.daemon.client(lambda _: self.transport)
-        return Drive(DockerBackend(client, host="test", own_container=None), self.operation)
+@functools.cache
+def start_of(name: str) -> Start:
+    """A scenario's daemon and store, with the updates done that come before the one to disturb."""
+    stage = make_stage(SCENARIOS[name])
+    moment = Moment(daemon=pickle.dumps(stage.daemon), written=(), at_s=0.0)
+    earlier = int(stage.scenario.earlier)
+    before = Before(stage, moment, 0)
+    if earlier:
+        life = CheckedLife(before, stage, moment)
+        life.play(earlier)
+        moment = life.moment()
+        before = Before(stage, moment, earlier)
+    return Start(stage, moment, before)
 
 
-def make_world(
-    *, is_bad: bool = False, policy: str = "always", start: bool = True, sidecar: bool = False
-) -> World:
-    daemon = FakeDocker()
-    daemon.networks["front"] = "3" * 64
-    daemon.networks["back"] = "4" * 64
-    daemon.release(f"{REPOSITORY}:1.0.0", pulled=True, Env=["A=1"], Volumes={"/image": {}})
-    labels = {CRASHES: "yes"} if is_bad else {}
-    digest = daemon.release(
-        f"{REPOSITORY}:1.0.1", Env=["A=2"], Volumes={"/image": {}, "/more": {}}, Labels=labels
-    )
-    daemon.release("registry.test/side:1", pulled=True)
-    main = daemon.run(
-        "web", f"{REPOSITORY}:1.0.0", start=False, Env=["MINE=1"], Volumes={"/nameless": {}},
-        HostConfig={
-            "RestartPolicy": {"Name": policy, "MaximumRetryCount": 0}, "Binds": ["named:/data"],
-            "PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}, "NetworkMode": "front",
-        },
-        NetworkingConfig={"EndpointsConfig": {"front": {"IPAMConfig": {"IPv4Address": "10.1.0.9"}}}},
-    )  # fmt: skip
-    daemon.connect("back", main, {"Aliases": ["deep"]})
-    if start:
-        daemon.start(main)
-    if sidecar:
-        daemon.run(
-            "side", "registry.test/side:1", start=start,
-            HostConfig={"NetworkMode": f"container:{main}", "RestartPolicy": {"Name": policy}},
-        )  # fmt: skip
-    for volume in daemon.volumes.values():
-        volume.content = f"precious {volume.name}"
-    backend = DockerBackend(daemon.client(), host="test", own_container=None)
-    asset = next(asset for asset in backend.scan().assets if asset.name == "web")
-    operation = operation_for(asset, ImageReference.parse(f"{REPOSITORY}:1.0.1@{digest}"))
-    assert backend.preflight(operation).refusal is None
-    drive = Drive(backend, operation)
-    drive.capture()
-    return World(
-        daemon=daemon,
-        operation=drive.operation,
-        names=frozenset(c["Name"].lstrip("/") for c in daemon.containers.values()),
-        running=frozenset(daemon.running()),
-        ids={c["Name"].lstrip("/"): identity for identity, c in daemon.containers.items()},
-        volumes={volume.name: volume.content for volume in daemon.volumes.values()},
-        policy=policy,
-        is_bad=is_bad,
-    )
+@attrs.frozen
+class Death:
+    """The process dies at one of its moments; the daemon may restart while nobody is there."""
+
+    moment: int
+    and_restart: bool = False
+
+    def __str__(self) -> str:
+        return f"death {self.moment}" + ("+restart" if self.and_restart else "")
 
 
-# --- an engine in miniature --------------------------------------------------------------------------------
+@attrs.frozen
+class Mishap:
+    """Something happens at a call of a process, which lives on."""
+
+    call: int
+    fault: Fault
+
+    def __str__(self) -> str:
+        return f"{self.fault.name} {self.call}"
 
 
-def go_on(world: World, faults: Mapping[int, Fault]) -> list[str]:
-    """One process's life: takes the operation up where the journal says and goes on to its end.
-
-    Gives the calls that it made.
-    """
-    drive = world.drive(faults)
-    try:
-        if world.begun is None and world.ended is None:
-            begin(world, drive, Phase.STAGING)
-            begin(world, drive, Phase.SWITCHING)
-            world.watching = True
-        elif world.begun is Phase.STAGING:
-            begin(world, drive, Phase.DISCARDING)
-        elif world.begun is Phase.SWITCHING and not world.watching:
-            world.verdict = "restore"
-        elif world.watching and world.verdict is None:
-            resume(drive)
-        finish(world, drive)
-    except Killed:
-        pass
-    assert world.transport is not None
-    return world.transport.calls
-
-
-def begin(world: World, drive: Drive, phase: Phase) -> None:
-    world.begun = phase
-    try:
-        drive.perform(phase)
-    except (StepStopped, BackendError):
-        if phase is Phase.STAGING:
-            begin(world, drive, Phase.DISCARDING)
-        elif phase is Phase.SWITCHING:
-            world.verdict = "restore"
-        else:
-            raise
-    if phase is Phase.DISCARDING:
-        world.ended = "aborted"
-
-
-def resume(drive: Drive) -> None:
-    for attempt in range(3):
-        try:
-            for step in ("start_new", "give_policy"):
-                drive.step(Phase.SWITCHING, step)
-        except BackendError:
-            assert attempt < 2
-        else:
-            return
-
-
-def finish(world: World, drive: Drive) -> None:
-    if world.ended is not None:
-        return
-    if world.verdict is None:
-        world.verdict = watch(drive)
-    phase = Phase.COMMITTING if world.verdict == "commit" else Phase.RESTORING
-    world.begun = phase
-    drive.perform(phase)
-    world.ended = "committed" if phase is Phase.COMMITTING else "restored"
-
-
-def watch(drive: Drive) -> str:
-    """A window of one look, repeated where there is no answer."""
-    for _ in range(3):
-        try:
-            seen = drive.backend.observe(drive.operation).condition
-        except BackendError:
-            continue
-        return "commit" if seen in (Condition.READY, Condition.STOPPED) else "restore"
-    raise AssertionError("no answer three times")
-
-
-def check(world: World) -> None:
-    """Exactly one of two, under the right name, with everything it had."""
-    daemon = world.daemon
-    by_name = {c["Name"].lstrip("/"): c for c in daemon.containers.values()}
-    assert set(by_name) == world.names, "leftovers"
-    main = by_name["web"]
-    is_new = world.ended == "committed"
-    assert (main["Id"] != world.ids["web"]) is is_new
-    assert main["Config"]["Image"] == f"{REPOSITORY}:1.0.{int(is_new)}"
-    assert not (is_new and world.is_bad), "a bad release was kept"
-    assert daemon.running() == world.running
-    assert {v.name: v.content for v in daemon.volumes.values() if v.content} == world.volumes
-    mounts = {mount["Destination"]: mount["Name"] for mount in main["Mounts"]}
-    assert set(world.volumes) <= set(mounts.values())
-    assert main["NetworkSettings"]["Networks"].keys() == {"front", "back"}
-    policies = {c["HostConfig"]["RestartPolicy"]["Name"] for c in daemon.containers.values()}
-    assert policies == {world.policy}
-    daemon.restart()
-    if world.policy == "always":
-        assert daemon.running() == world.running, "restart policies are wrong"
-
-
-def live_through(make: Callable[[], World], *lives: Mapping[int, Fault]) -> World:
-    """Lives through faults, one process after another, and then without faults to the end."""
-    world = make()
-    for faults in lives:
-        go_on(world, faults)
-    while world.ended is None:
-        go_on(world, {})
-    check(world)
-    return world
-
-
-def calls_of(make: Callable[[], World]) -> list[str]:
-    return go_on(make(), {})
-
-
-def differs(fault: Fault, call: str) -> bool:
-    """Whether a fault at a call is another case than one that is tried anyway: reading has no effect."""
-    return not call.startswith("GET") or fault not in _SAME_FOR_READING
-
-
-_SAME_FOR_READING = (Fault.KILLED_BEFORE, Fault.TIMEOUT_AFTER, Fault.RESTART_BEFORE)
-
-
-def again(make: Callable[[], World]) -> Callable[[], World]:
-    """The same world each time, made once: most of the work of a run would be making it."""
-    made = make()
-    return lambda: attrs.evolve(made, daemon=copy.deepcopy(made.daemon))
-
-
-SCENARIOS = {
-    "good": lambda: make_world(),
-    "bad": lambda: make_world(is_bad=True),
-    "unless-stopped": lambda: make_world(policy="unless-stopped"),
-    "stopped": lambda: make_world(policy="no", start=False),
-    "with a sidecar": lambda: make_world(sidecar=True),
-    "bad with a sidecar": lambda: make_world(sidecar=True, is_bad=True),
-}
-
-
-# --- enumeration -------------------------------------------------------------------------------------------
-
-KILLERS = (Fault.KILLED_BEFORE, Fault.KILLED_AFTER, Fault.KILLED_AND_RESTART)
-VIOLATIONS = (AssertionError, StepStopped, BackendError, TwoAtOnce)
+Schedule = tuple[Death | Mishap, ...]
 
 
 @attrs.define
 class Tally:
-    """How many runs there were, and what was wrong in which."""
+    """How many schedules there were, how many lives were played for them, and what was wrong in which."""
 
     runs: int = 0
+    lives: int = 0
     violations: list[str] = attrs.Factory(list)
+    checked: Counter[str] = attrs.Factory(Counter)
+    outcomes: Counter[str] = attrs.Factory(Counter)
 
-    def live(self, name: str, make: Callable[[], World], *lives: Mapping[int, Fault]) -> None:
-        """One run through some faults."""
-        self.runs += 1
+    def take(self, other: Tally) -> None:
+        """Adds what another part found."""
+        self.runs += other.runs
+        self.lives += other.lives
+        self.violations += other.violations
+        self.checked.update(other.checked)
+        self.outcomes.update(other.outcomes)
+
+
+@attrs.define
+class Player:
+    """Plays lives of one scenario and keeps count."""
+
+    name: str
+    explores: bool = False
+    tally: Tally = attrs.Factory(Tally)
+
+    @property
+    def start(self) -> Start:
+        """What every run begins with."""
+        return start_of(self.name)
+
+    def live(
+        self,
+        schedule: Schedule,
+        begin: Moment,
+        mishaps: Iterable[Mishap] = (),
+        client: Callable[[CheckedLife], object] | None = None,
+    ) -> CheckedLife:
+        """One life with its mishaps, to its end and beyond."""
+        start = self.start
+        faults = {mishap.call: mishap.fault for mishap in mishaps}
+        life = CheckedLife(start.before, start.stage, begin, faults, explores=self.explores)
+        self.tally.runs += 1
+        self.tally.lives += 1
         try:
-            live_through(make, *lives)
-        except VIOLATIONS as error:
-            faults = ", then ".join(f"{f.value} at {n}" for life in lives for n, f in life.items())
-            self.violations.append(f"{name}: {faults}: {type(error).__name__} {error}")
+            life.play(start.before.ended + 1, client(life) if client else None)
+            life.check_end(is_undisturbed=not schedule)
+            self.tally.outcomes[str(life.outcome)] += 1
+            life.collect()
+            life.check_collected()
+        except (Violation, Exception) as error:  # noqa: BLE001  whatever is let out is a finding
+            what = str(error) if isinstance(error, Violation) else f"it raised {error!r}"
+            text = ", then ".join(map(str, schedule))
+            where = life.calls[-1] if life.calls else "its start"
+            self.tally.violations.append(
+                f"{self.name}: {what} (at {where}; --replay 'docker:{self.name}:{text}')"
+            )
+        self.tally.checked.update(life.checked)
+        return life
+
+    # --- what can follow ------------------------------------------------------------------------------------
+
+    def deaths(self, life: CheckedLife, since: int = 0) -> Iterator[tuple[Death, Moment]]:
+        """What deaths in a life leave, from a call on."""
+        for number, (call, moment) in enumerate(life.moments):
+            if call >= since:
+                yield Death(number), moment
+                yield Death(number, and_restart=True), moment.after_restart()
+
+    def mishaps(
+        self, life: CheckedLife, since: int = 0, faults: Collection[Fault] = tuple(Fault)
+    ) -> Iterator[Mishap]:
+        """What can happen at the calls of a life, from a call on."""
+        if since == 0 and life.number > 1:
+            yield Mishap(0, Fault.ABORT)
+        for call, fault in itertools.product(range(max(since, 1), len(life.calls) + 1), faults):
+            if (call, fault) not in life.idle:
+                yield Mishap(call, fault)
+
+
+Chosen = Callable[[Schedule], bool]
+
+
+def everything(schedule: Schedule) -> bool:
+    """Chooses all schedules."""
+    return True
+
+
+@attrs.frozen
+class Sample:
+    """Chooses about one in ``every`` schedules, the same ones for the same seed."""
+
+    every: int
+    seed: int = 1
+
+    def __call__(self, schedule: Schedule) -> bool:
+        return zlib.crc32(f"{self.seed} {schedule}".encode()) % self.every == 0
 
 
 def one_fault(name: str) -> Tally:
-    """Every fault at every call of one update."""
-    make, tally = again(SCENARIOS[name]), Tally()
-    for number, call in enumerate(calls_of(make), start=1):
-        for fault in Fault:
-            if differs(fault, call):
-                tally.live(name, make, {number: fault})
-    return tally
+    """The undisturbed run, then every death and every mishap at every call."""
+    player = Player(name)
+    life = Player(name, explores=True).live((), player.start.moment)
+    for death, moment in player.deaths(life):
+        player.live((death,), moment)
+    for mishap in player.mishaps(life):
+        player.live((mishap,), player.start.moment, [mishap])
+    return player.tally
 
 
-def two_faults(name: str, *, every: int = 1, first: int = 0) -> Tally:
-    """Killed at every call, and then every fault at every call of the process that recovers.
+def first_faults(name: str) -> list[Death | Mishap]:
+    """Everything that can happen first; of deaths that leave the same to be done, one."""
+    player = Player(name, explores=True)
+    life = player.live((), player.start.moment)
+    return [death for death, _ in distinct(player.deaths(life))] + list(player.mishaps(life))
 
-    Of all these runs each ``every``-th is tried, beginning with number ``first``.
+
+def distinct(deaths: Iterable[tuple[Death, Moment]]) -> Iterator[tuple[Death, Moment]]:
+    """The deaths that leave something else than those before them."""
+    seen: set[object] = set()
+    for death, moment in deaths:
+        left = essence(moment)
+        if left not in seen:
+            seen.add(left)
+            yield death, moment
+
+
+def two_faults(name: str, firsts: Iterable[Death | Mishap], chosen: Chosen = everything) -> Tally:
+    """After each of these first faults, every death and every mishap at every later call.
+
+    A death that leaves what another one left is not played again. The lives that only show what can happen
+    second are not counted: ``one_fault`` has them.
     """
-    make, tally, number = again(SCENARIOS[name]), Tally(), 0
-    for killed_at, call in enumerate(calls_of(make), start=1):
-        for killer in KILLERS:
-            if not differs(killer, call):
-                continue
-            life = {killed_at: killer}
-            for second in _faults_of_recovery(make, life):
-                if number % every == first:
-                    tally.live(name, make, life, second)
-                number += 1
-    return tally
+    player = Player(name)
+    explorer = Player(name, explores=True)
+    undisturbed = explorer.live((), player.start.moment)
+    left = dict(player.deaths(undisturbed))
+    seen: set[object] = set()
+    for first in firsts:
+        begin = left[first] if isinstance(first, Death) else player.start.moment
+        mishaps = [first] if isinstance(first, Mishap) else []
+        life = explorer.live((first,), begin, mishaps)
+        since = first.call if isinstance(first, Mishap) else 0
+        for death, moment in player.deaths(life, since):
+            if chosen((first, death)) and not _is_known(moment, seen):
+                player.live((first, death), moment)
+        for mishap in player.mishaps(life, since and since + 1, PAIRED):
+            if chosen((first, mishap)):
+                player.live((first, mishap), begin, [*mishaps, mishap])
+    return player.tally
 
 
-def _faults_of_recovery(
-    make: Callable[[], World], life: Mapping[int, Fault]
-) -> Iterator[Mapping[int, Fault]]:
-    """Every fault at every call that a recovery makes."""
-    world = make()
-    go_on(world, life)
-    for at, call in enumerate(go_on(world, {}), start=1):
-        for fault in Fault:
-            if differs(fault, call):
-                yield {at: fault}
+def _is_known(moment: Moment, seen: set[object]) -> bool:
+    left = essence(moment)
+    is_known = left in seen
+    seen.add(left)
+    return is_known
+
+
+# --- replaying ----------------------------------------------------------------------------------------------
+
+
+def parse(text: str) -> Schedule:
+    """A schedule as a violation names it: ``death 12+restart, then NO_ANSWER 7``."""
+    return tuple(_parsed(part) for part in text.split(", then ") if part)
+
+
+def _parsed(text: str) -> Death | Mishap:
+    found = re.fullmatch(r"death (\d+)(\+restart)?", text)
+    if found:
+        return Death(int(found[1]), and_restart=bool(found[2]))
+    fault, _, call = text.partition(" ")
+    return Mishap(int(call), Fault[fault])
+
+
+def replay(name: str, schedule: Schedule) -> Tally:
+    """Plays one schedule again."""
+    player = Player(name)
+    begin, mishaps = player.start.moment, []
+    for number, step in enumerate(schedule, start=1):
+        if isinstance(step, Mishap):
+            mishaps.append(step)
+            continue
+        life = Player(name).live(schedule[:number], begin, mishaps)
+        begin, mishaps = dict(player.deaths(life))[step], []
+    player.live(schedule, begin, mishaps)
+    return player.tally
