@@ -263,7 +263,8 @@ class Backend(Protocol):
     """One runtime on one host: finds what runs there, and performs the steps of operations.
 
     Every step observes, acts, and observes again. A call that did not answer raises ``BackendError``:
-    whether it took effect is then unknown, and the step is performed again.
+    whether it took effect is then unknown, and the step is performed again. Operations that are under way
+    together call it from threads of their own.
     """
 
     @property

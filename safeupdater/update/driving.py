@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import attrs
@@ -102,25 +102,24 @@ class Drive:
 
     # --- beginning and ending -------------------------------------------------------------------------------
 
-    def _launched(self, flying: int) -> list[tuple[int, str]]:
-        """Opens as many as may fly; those that must wait for their turn stay where they are."""
+    def _launched(self, flying: int) -> Iterator[tuple[int, str]]:
+        """Opens as many as may fly, one by one; those that must wait for their turn stay where they are."""
         if not self._waiting or flying >= self._max_in_flight or self._clock.monotonic() < self._try_again_s:
-            return []
-        launched: list[tuple[int, str]] = []
+            return
         candidates, self._waiting = self._waiting, []
         for index, item in candidates:
-            if self._pilot.is_stopping() or flying + len(launched) >= self._max_in_flight:
+            if self._pilot.is_stopping() or flying >= self._max_in_flight:
                 self._waiting.append((index, item))
                 continue
             opened = item if isinstance(item, str) else self._try_open(item)
             if isinstance(opened, str):
-                launched.append((index, opened))
+                flying += 1
+                yield index, opened
             elif opened.code == "concurrency":
                 self._waiting.append((index, item))
             else:
                 self._results[index] = opened
         self._try_again_s = self._clock.monotonic() + _TURN_POLL_S
-        return launched
 
     def _try_open(self, planned: PlannedUpdate) -> str | OperationResult:
         """Opens one, where an error is this update's alone: the others go on."""

@@ -197,6 +197,25 @@ def test_a_long_watch_keeps_its_lease() -> None:
     assert bench.run(bench.plan()).succeeded
 
 
+def test_a_lease_that_was_widened_for_staging_is_shortened_again() -> None:
+    bench = Bench()
+    store = BrokenStore(bench.store)
+    bench.updater = bench.process(store=store)
+    operation_id = bench.open()
+    lasting: list[float] = []
+
+    def widened(name: str, arguments: tuple[Any, ...]) -> bool:
+        if name == "renew":
+            lasting.append(arguments[1])
+        return False
+
+    store.breaks = widened
+    bench.steps_until(operation_id, "Switching")
+    assert max(lasting) >= 1800.0
+    bench.steps_until(operation_id, "Settling")
+    assert lasting[-1] <= 600.0
+
+
 # --- stopping -----------------------------------------------------------------------------------------------
 
 
