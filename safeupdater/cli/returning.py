@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
 from rich.text import Text
 
@@ -14,7 +16,7 @@ from safeupdater.cli.session import Session
 from safeupdater.cli.targets import find_asset
 from safeupdater.cli.working import working
 from safeupdater.config.units import parse_duration
-from safeupdater.domain.operation import Outcome, Resolution
+from safeupdater.domain.operation import Outcome, Quarantine, Resolution
 
 _BY = click.option("--by", metavar="NAME", help="Who wants it. Default: the login name.")
 _REASON = click.option("--reason", default="", metavar="TEXT", help="Why, for the record.")
@@ -129,19 +131,29 @@ def list_quarantine(session: Session, everything: bool) -> int:
 @_BY
 @click.pass_obj
 def allow(session: Session, target: str, version: str | None, by: str | None) -> int:
-    """Let a release be tried again; VERSION (or its digest) where there are several."""
+    """Let a release be tried again; VERSION (or its digest) where there are several.
+
+    TARGET may be a repository, where a release failed on several targets and is kept from all.
+    """
     with session.records() as updater:
-        asset = find_asset(updater.inventory, target)
+        quarantined = updater.rollbacks.quarantined()
+        asset_id = _kept_from(quarantined, target) or find_asset(updater.inventory, target).id
         entries = [
             item
-            for item in updater.rollbacks.quarantined()
-            if item.asset_id == asset.id and version in (None, item.version, item.digest)
+            for item in quarantined
+            if item.asset_id == asset_id and version in (None, item.version, item.digest)
         ]
         if len(entries) != 1:
             raise click.UsageError(_which(target, [item.version for item in entries], version))
-        entry = updater.rollbacks.allow_again(asset.id, entries[0].digest, by=by or session.caller)
+        entry = updater.rollbacks.allow_again(asset_id, entries[0].digest, by=by or session.caller)
     session.result("Quarantine", documents.quarantine([entry]), tables.quarantine([entry]))
     return Exit.DONE
+
+
+def _kept_from(quarantined: Iterable[Quarantine], text: str) -> str | None:
+    """The repository of a quarantine that a text names in full."""
+    repositories = (item.repository for item in quarantined if item.is_shared)
+    return text if text in repositories else None
 
 
 def _which(target: str, versions: list[str], version: str | None) -> str:

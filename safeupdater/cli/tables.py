@@ -118,7 +118,7 @@ def quarantine(entries: Iterable[Quarantine]) -> Table:
     for item in entries:
         lifted = f"allowed by {item.lifted_by}"
         made.add_row(
-            plain(target_name(item.asset_id), "bold"),
+            plain(item.repository if item.is_shared else target_name(item.asset_id), "bold"),
             plain(item.version),
             plain(minute(item.since), "dim"),
             plain(lifted if item.lifted_by else minute(item.until) if item.until else "for good"),

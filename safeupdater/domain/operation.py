@@ -430,7 +430,11 @@ class JournalEntry:
 
 @attrs.frozen(kw_only=True)
 class Quarantine:
-    """An (asset, digest) that failed and is not tried again by itself, until ``until`` (None: for good)."""
+    """An (asset, digest) that failed and is not tried again by itself, until ``until`` (None: for good).
+
+    ``asset_id`` is the ``repository`` itself where the release failed on several assets and is kept from
+    all. ``blame`` says whose fault the failure was.
+    """
 
     asset_id: str
     digest: str
@@ -440,6 +444,13 @@ class Quarantine:
     since: datetime
     until: datetime | None = None
     lifted_by: str | None = None
+    repository: str = ""
+    blame: Blame = Blame.NOBODY
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it keeps the release from every asset of its repository."""
+        return self.asset_id == self.repository
 
     def is_active(self, now: datetime) -> bool:
         """Whether it still forbids the update at that time."""

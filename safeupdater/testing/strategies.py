@@ -267,6 +267,8 @@ def quarantines() -> st.SearchStrategy[Quarantine]:
         since=times(),
         until=st.none() | times(),
         lifted_by=st.none() | _texts,
+        repository=st.just("") | images().map(lambda image: image.name),
+        blame=st.sampled_from(Blame),
     )
 
 

@@ -7,12 +7,11 @@ only writes it again.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 import attrs
 
-from safeupdater.domain.artifact import Artifact
 from safeupdater.domain.asset import STATUS_TRANSITIONS, Asset, AssetStatus, UpdateRecord
 from safeupdater.domain.change import Change
 from safeupdater.domain.operation import (
@@ -21,13 +20,13 @@ from safeupdater.domain.operation import (
     Finished,
     OperationPlanned,
     Outcome,
-    Quarantine,
     RollbackRecord,
     Verdict,
 )
 from safeupdater.errors import VersionConflict
 from safeupdater.protocols import StateStore
 from safeupdater.update import breaker
+from safeupdater.update.quarantine import bits_of, put_in
 from safeupdater.update.states import Operation
 
 _STATUS = {
@@ -44,16 +43,6 @@ _MAX_AUTOMATIC_ATTEMPTS = 2
 _Change = Callable[[Asset], Asset]
 
 
-def bits_of(version: Artifact) -> str:
-    """What a quarantine is keyed by: the digest of the bits, else the tag where that is all we have."""
-    return version.digest or version.version_text
-
-
-def quarantine_key(asset_id: str, bits: str) -> str:
-    """The record key of a quarantine."""
-    return f"{asset_id}#{bits}"
-
-
 def settle(
     store: StateStore, operation: Operation, ending: Finished, *, started: datetime, now: datetime
 ) -> None:
@@ -63,11 +52,13 @@ def settle(
     if went_back and verdict is not None and verdict.verdict is Verdict.RESTORE:
         _remember_rollback(store, opened, verdict.blame, now)
         if _is_to_be_quarantined(store, opened, verdict.blame):
-            _quarantine(store, opened, [change.new for change in opened.changes], verdict.message, now)
+            tried = tuple(change.new for change in opened.changes)
+            put_in(store, opened, tried, reason=verdict.message, blame=verdict.blame, now=now)
     elif opened.restores is not None and ending.outcome is Outcome.SUCCEEDED:
         # Somebody went back by hand: the version that they left must not come again by itself.
-        left = [change.current for change in opened.changes]
-        _quarantine(store, opened, left, opened.planned.decision.reason, now)
+        left = tuple(change.current for change in opened.changes)
+        reason = opened.planned.decision.reason
+        put_in(store, opened, left, reason=reason, blame=Blame.REQUEST, now=now)
     if opened.restores is None:
         _tell_breaker(store, operation, ending, started=started, now=now)
     record_outcome(store, opened, ending, started=started, now=now)
@@ -123,26 +114,6 @@ def _is_to_be_quarantined(store: StateStore, opened: OperationPlanned, blame: Bl
         ]
         return len(failed) >= _MAX_AUTOMATIC_ATTEMPTS
     return blame is Blame.RELEASE
-
-
-def _quarantine(
-    store: StateStore, opened: OperationPlanned, versions: Sequence[Artifact], reason: str, now: datetime
-) -> None:
-    for change, version in zip(opened.changes, versions, strict=True):
-        bits = bits_of(version)
-        entry = Quarantine(
-            asset_id=change.asset_id,
-            digest=bits,
-            version=version.version_text,
-            operation_id=opened.operation_id,
-            reason=reason,
-            since=now,
-        )
-        key = quarantine_key(change.asset_id, bits)
-        existing = store.get("quarantine", key)
-        known = existing.value if existing else None
-        if not (isinstance(known, Quarantine) and known.operation_id == opened.operation_id):
-            store.put("quarantine", key, entry)
 
 
 def record_outcome(
@@ -214,11 +185,6 @@ def _moved(asset: Asset, status: AssetStatus) -> Asset:
     if AssetStatus.UPDATING in STATUS_TRANSITIONS[asset.status]:
         return asset.with_status(AssetStatus.UPDATING).with_status(status)
     return asset
-
-
-def lifted(entry: Quarantine, by: str) -> Quarantine:
-    """The same entry, allowed again."""
-    return attrs.evolve(entry, lifted_by=by)
 
 
 def cooldown_until(records: Iterable[RollbackRecord], cooldown_s: float, now: datetime) -> datetime | None:

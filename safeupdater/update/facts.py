@@ -8,9 +8,9 @@ from datetime import datetime
 import attrs
 
 from safeupdater.domain.candidate import Candidate
-from safeupdater.domain.operation import FirstSeen, Quarantine
+from safeupdater.domain.operation import FirstSeen
 from safeupdater.protocols import FactSource, StateStore
-from safeupdater.update.accounts import bits_of, quarantine_key
+from safeupdater.update.quarantine import why_quarantined
 
 
 def with_facts(candidate: Candidate, sources: Sequence[FactSource], needs: frozenset[str]) -> Candidate:
@@ -45,20 +45,11 @@ class StoreFacts:
 
     def facts(self, candidate: Candidate) -> Mapping[str, object]:
         """Why it is in quarantine, where it is, and when it was first seen."""
-        found: dict[str, object] = {"quarantined": self._quarantined(candidate)}
+        why = why_quarantined(self._store, candidate.asset.id, candidate.change.new, candidate.now)
+        found: dict[str, object] = {"quarantined": why}
         if candidate.now is not None:
             found["first_seen"] = self._first_seen(candidate, candidate.now)
         return found
-
-    def _quarantined(self, candidate: Candidate) -> str | None:
-        key = quarantine_key(candidate.asset.id, bits_of(candidate.change.new))
-        stored = self._store.get("quarantine", key)
-        entry = stored.value if stored else None
-        if not isinstance(entry, Quarantine):
-            return None
-        # Without a time nothing can expire.
-        active = entry.lifted_by is None if candidate.now is None else entry.is_active(candidate.now)
-        return f"{entry.version} failed before: {entry.reason}" if active else None
 
     def _first_seen(self, candidate: Candidate, now: datetime) -> datetime:
         new = candidate.change.new

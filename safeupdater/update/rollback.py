@@ -24,9 +24,9 @@ from safeupdater.domain.operation import (
 from safeupdater.domain.plan import PlannedUpdate
 from safeupdater.errors import IllegalTransition, RollbackError, SafeUpdaterError, VersionConflict
 from safeupdater.protocols import Backend, Clock, StateStore
-from safeupdater.update.accounts import lifted, quarantine_key
 from safeupdater.update.executor import UpdateExecutor
 from safeupdater.update.machine import evolve, is_ended, is_parked, replay
+from safeupdater.update.quarantine import lifted, quarantine_key
 from safeupdater.update.result import OperationResult
 from safeupdater.update.states import RollbackFailed, State, Succeeded
 
@@ -220,7 +220,7 @@ class RollbackManager:
         )
 
     def allow_again(self, asset_id: str, digest: str, *, by: str) -> Quarantine:
-        """Lets an (asset, digest) be tried again.
+        """Lets an (asset, digest) be tried again, or a (repository, digest) on all its assets.
 
         Raises:
             RollbackError: it is not in quarantine.

@@ -37,7 +37,7 @@ from safeupdater.domain.operation import (
     Verdict,
     VerdictReached,
 )
-from safeupdater.update.accounts import bits_of, quarantine_key
+from safeupdater.update.quarantine import bits_of, quarantine_key
 
 OUR_SUFFIXES = (CANDIDATE_SUFFIX, PARKED_SUFFIX, FAILED_SUFFIX)
 _READS = frozenset({"inspect", "observe", "list", "collect"})

@@ -345,6 +345,23 @@ def test_quarantine_lists_what_failed_and_allows_it_again(shell: Shell) -> None:
     assert shell("quarantine", "allow", "web").code == 2
 
 
+def test_a_release_that_failed_on_two_targets_is_allowed_again_by_its_repository(shell: Shell) -> None:
+    for name in ("blue", "green"):
+        shell.world.run(name, "example/shop:1.0.0")
+    shell.world.publish("example/shop:1.0.1", Behaviour(ready_after_s=1.0, exits_after_s=30.0))
+    assert shell("apply", "--yes").code == 5
+    entries = shell.json("quarantine", "list")["entries"]
+    repository = "docker.io/example/shop"
+    assert {item["asset_id"] for item in entries} == {
+        "memory://prod-1/blue",
+        "memory://prod-1/green",
+        repository,
+    }
+    assert "docker.io/example/" in shell("quarantine", "list").out
+    assert shell.json("quarantine", "allow", repository)["entries"][0]["asset_id"] == repository
+    assert repository not in {item["asset_id"] for item in shell.json("quarantine", "list")["entries"]}
+
+
 # --- remembering ------------------------------------------------------------------------------------------
 
 
