@@ -13,7 +13,7 @@ from safeupdater.cli import documents, tables
 from safeupdater.cli.exits import Exit, exit_of
 from safeupdater.cli.options import Command
 from safeupdater.cli.progress import shown
-from safeupdater.cli.scanning import load_plan, scanned, show_plan
+from safeupdater.cli.scanning import load_plan, looked_up, scanned, show_plan
 from safeupdater.cli.session import Session
 from safeupdater.cli.signals import Drain, interruptible
 from safeupdater.cli.tables import target_name
@@ -87,7 +87,7 @@ def _planned(session: Session, updater: Updater, saved: Plan | None) -> Plan:
     if saved is not None:
         return saved
     scanned(session, updater)
-    return updater.plan()
+    return looked_up(session, updater)
 
 
 def _narrowed(updater: Updater, plan: Plan, targets: Sequence[str]) -> Plan:

@@ -82,7 +82,7 @@ def _shown(checks: list[Check]) -> Iterator[RenderableType]:
         if check.remedy:
             lines.append(Text(f"→ {clean(check.remedy)}", style="cyan"))
         yield bullet(*_MARKS[check.health], check.subject)
-        yield Padding(Lines(*lines), (0, 0, 0, 4))
+        yield Padding(Lines(*lines), (0, 0, 0, 4), expand=False)
 
 
 def _checks(session: Session, *, ask_registries: bool) -> Iterator[Check]:
@@ -179,8 +179,7 @@ def _docker(spec: str, session: Session) -> Iterator[Check]:
         yield _failed(
             f"docker at {backend.api.url}",
             error,
-            "start the daemon, or name another with DOCKER_HOST or --backend ALIAS=URL; "
-            "for the local socket, run as root or as a member of the group docker",
+            "name another daemon with DOCKER_HOST or --backend ALIAS=URL",
         )
     finally:
         backend.close()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.live import Live
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from safeupdater.cli.session import Session
 from safeupdater.cli.tables import target_name
-from safeupdater.cli.text import clean, size
+from safeupdater.cli.text import clean, shortened, size
 from safeupdater.domain.health import Tally
 from safeupdater.update.executor import Progressed
 from safeupdater.update.updater import Updater
@@ -23,35 +24,47 @@ _ENDED = frozenset(
     {"succeeded", "aborted", "rolledback", "rollbackfailed", "held", "superseded", "targetgone"}
 )
 
+_LONGEST_NAME = 30
+
 
 class Board:
-    """The operations under way, as lines that are drawn anew whenever something happens."""
+    """The operations under way, as lines that are drawn anew several times a second."""
 
-    def __init__(self) -> None:
-        self._lines: dict[str, Text] = {}
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._latest: dict[str, Progressed] = {}
+        self._since_s: dict[str, float] = {}
         # Reentrant: a signal handler that prints in the middle of ``take`` draws the board too.
         self._lock = threading.RLock()
 
     def take(self, progressed: Progressed) -> None:
         """Takes in how one operation is getting on."""
+        key = progressed.operation_id
         with self._lock:
             if progressed.state in _ENDED:
-                self._lines.pop(progressed.operation_id, None)
-            else:
-                self._lines[progressed.operation_id] = described(progressed)
+                self._latest.pop(key, None)
+                return
+            before = self._latest.get(key)
+            if before is None or before.state != progressed.state:
+                self._since_s[key] = self._monotonic()
+            self._latest[key] = progressed
+
+    def lines(self) -> list[Text]:
+        """One line for each operation."""
+        with self._lock:
+            now_s = self._monotonic()
+            return [described(item, now_s - self._since_s[key]) for key, item in self._latest.items()]
 
     def __rich__(self) -> Table:
-        with self._lock:
-            lines = list(self._lines.values())
         made = Table.grid(padding=(0, 1))
-        for line in lines:
+        for line in self.lines():
             made.add_row(Spinner("dots", style="cyan"), line)
         return made
 
 
-def described(progressed: Progressed) -> Text:
-    """One operation in one line: what it is doing, how many bytes, how the probes went."""
-    parts = [target_name(progressed.target_id), progressed.state]
+def described(progressed: Progressed, for_s: float) -> Text:
+    """One operation in one line: what it has been doing for how long, how many bytes, how the probes went."""
+    parts = [shortened(target_name(progressed.target_id), _LONGEST_NAME), f"{progressed.state} {for_s:.0f} s"]
     if progressed.step:
         parts.append(progressed.step.replace("_", " "))
     if progressed.progress is not None:

@@ -10,7 +10,7 @@ from safeupdater.cli.notices import observers_of
 from safeupdater.cli.options import Command
 from safeupdater.cli.progress import shown
 from safeupdater.cli.returning import DURATION
-from safeupdater.cli.scanning import scanned
+from safeupdater.cli.scanning import looked_up, scanned
 from safeupdater.cli.session import Session
 from safeupdater.cli.signals import Drain, draining
 from safeupdater.cli.text import counted
@@ -65,7 +65,7 @@ def _round(session: Session, drain: Drain, observers: tuple[Observer, ...]) -> t
             if drain.requested:
                 return results
             scanned(session, updater)
-            plan = updater.plan()
+            plan = looked_up(session, updater)
             with shown(session, updater):
                 results += updater.apply(plan)
         finally:

@@ -16,7 +16,7 @@ from safeupdater.cli.tables import target_name
 from safeupdater.cli.text import clean_lines
 from safeupdater.codec import plan_from_json, plan_to_json
 from safeupdater.domain.decision import Verdict
-from safeupdater.domain.plan import Plan
+from safeupdater.domain.plan import Plan, PlannedUpdate
 from safeupdater.errors import ConfigurationError, ScanError
 from safeupdater.update.updater import Updater
 
@@ -52,7 +52,7 @@ def plan(session: Session, save: str | None, exit_code: bool, no_scan: bool) -> 
     with session.records() if no_scan else session.updater() as updater:
         if not no_scan:
             scanned(session, updater)
-        planned = updater.plan()
+        planned = looked_up(session, updater)
     if save is not None:
         save_plan(planned, Path(save))
         session.say(f"saved: safeupdater apply --plan {save}")
@@ -66,12 +66,19 @@ def scanned(session: Session, updater: Updater) -> tuple[str, ...]:
     Raises:
         ScanError: no runtime answered.
     """
-    seen = updater.scan()
+    with session.busy("looking at what runs"):
+        seen = updater.scan()
     for problem in seen.problems:
         session.warn(problem)
     if updater.backends and not seen.finished:
         raise ScanError("; ".join(seen.problems), code="scan_failed")
     return seen.problems
+
+
+def looked_up(session: Session, updater: Updater) -> Plan:
+    """Makes the plan, which may take a while at slow registries."""
+    with session.busy("looking for newer versions"):
+        return updater.plan()
 
 
 def show_plan(session: Session, planned: Plan) -> None:
@@ -89,6 +96,16 @@ def show_plan(session: Session, planned: Plan) -> None:
     if waiting:
         name = target_name(waiting[0].target_id)
         session.say(f"to approve what waits for you: safeupdater approve {name}", "dim")
+    failed = [update for update in planned.updates if _is_in_quarantine(update)]
+    if failed:
+        name = target_name(failed[0].target_id)
+        session.say(
+            f"to let a release in quarantine be tried again: safeupdater quarantine allow {name}", "dim"
+        )
+
+
+def _is_in_quarantine(update: PlannedUpdate) -> bool:
+    return any(reason.code == "quarantined" for reason in update.decision.reasons)
 
 
 def save_plan(planned: Plan, path: Path) -> None:

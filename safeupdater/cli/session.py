@@ -27,6 +27,8 @@ from safeupdater.stores import open_store
 from safeupdater.stores.clock import SystemClock
 from safeupdater.update.updater import Updater
 
+_BOUNDLESS = 100_000  # columns
+
 
 @attrs.frozen(kw_only=True)
 class World:
@@ -67,9 +69,12 @@ class Session:
         return self._console(stderr=True)
 
     def _console(self, *, stderr: bool) -> Console:
-        return Console(
+        console = Console(
             stderr=stderr, highlight=False, markup=False, emoji=False, no_color=self.options.no_color or None
         )
+        if not console.is_terminal and not self.world.environ.get("COLUMNS"):
+            console.width = _BOUNDLESS  # for grep and files: one line stays one line
+        return console
 
     def result(self, kind: str, document: Mapping[str, Any], *tables: RenderableType) -> None:
         """Gives the result: as a JSON document of a kind, or as tables."""
@@ -89,6 +94,15 @@ class Session:
         """A word to who watches, unless they want it quiet."""
         if not self.options.quiet:
             self.err.print(Text(clean_lines(text), style=style), soft_wrap=not self.err.is_terminal)
+
+    @contextlib.contextmanager
+    def busy(self, doing: str) -> Iterator[None]:
+        """Says what is waited for while the body runs, on a terminal; it leaves no trace."""
+        if self.options.quiet or not self.err.is_terminal:
+            yield
+            return
+        with self.err.status(Text(f"{doing} …", style="dim")):
+            yield
 
     def warn(self, text: str) -> None:
         """A warning; it is printed even when it should be quiet."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import attrs
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from safeupdater.cli.text import artifact_text, clean, counted, minute, plain
+from safeupdater.cli.text import artifact_text, clean, counted, minute, plain, shortened
 from safeupdater.domain.asset import Asset, UpdateRecord
 from safeupdater.domain.operation import Outcome, Quarantine
 from safeupdater.domain.plan import Approval
@@ -32,12 +35,33 @@ STYLES: Mapping[str, str] = {
 }
 
 
-def table(*columns: str, flexible: str = "") -> Table:
-    """An open table; ``flexible`` names the column that gives way on a narrow terminal."""
+_UNBROKEN = frozenset({"finished", "since", "until", "good until", "outcome", "status"})
+
+
+def table(*columns: str) -> Table:
+    """An open table; on a narrow terminal, names and sentences give way before times and outcomes do."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in columns:
-        made.add_column(name, overflow="fold", ratio=1 if name == flexible else None, min_width=4)
+        made.add_column(name, overflow="fold", min_width=4, no_wrap=name in _UNBROKEN)
     return made
+
+
+@attrs.frozen
+class Shortened:
+    """Text whose middle is cut out where its column is too narrow: of an image, the tag is what matters."""
+
+    text: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The text in the width that there is."""
+        yield Text(shortened(self.text, options.max_width))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """All of it, or a little at least."""
+        return Measurement(min(len(self.text), _SHORTEST), len(self.text))
+
+
+_SHORTEST = 24
 
 
 def status(value: object) -> Text:
@@ -48,12 +72,15 @@ def status(value: object) -> Text:
 def inventory(assets: Sequence[Asset]) -> Table:
     """What runs, one line each; several hosts are told apart."""
     several = len({asset.host for asset in assets}) > 1
-    made = table(*(["host"] if several else []), "name", "image", "status", "available", flexible="image")
+    made = table(*(["host"] if several else []), "name", "image", "status", "available")
     for asset in assets:
         where = [plain(asset.host)] if several else []
         where_and_name = [*where, plain(_name(asset), "bold")]
         made.add_row(
-            *where_and_name, plain(artifact_text(asset.image)), status(asset.status), _available(asset)
+            *where_and_name,
+            Shortened(clean(artifact_text(asset.image))),
+            status(asset.status),
+            _available(asset),
         )
     return made
 
@@ -78,7 +105,7 @@ def statistics(counts: Statistics) -> Text:
 
 def results(items: Iterable[OperationResult]) -> Table:
     """What became of operations."""
-    made = table("target", "change", "outcome", "why", flexible="why")
+    made = table("target", "change", "outcome", "why")
     for result in items:
         change = ", ".join(str(change) for change in result.changes)
         why = "" if result.outcome is Outcome.SUCCEEDED else result.message or result.code
@@ -99,7 +126,7 @@ def target_name(target_id: str) -> str:
 
 def history(entries: Iterable[tuple[str, UpdateRecord]]) -> Table:
     """Finished updates, newest first."""
-    made = table("finished", "target", "change", "outcome", "why", flexible="why")
+    made = table("finished", "target", "change", "outcome", "why")
     for asset_id, record in entries:
         succeeded = record.outcome == str(Outcome.SUCCEEDED)
         made.add_row(
@@ -114,7 +141,7 @@ def history(entries: Iterable[tuple[str, UpdateRecord]]) -> Table:
 
 def quarantine(entries: Iterable[Quarantine]) -> Table:
     """What is not tried again."""
-    made = table("target", "version", "since", "until", "why", flexible="why")
+    made = table("target", "version", "since", "until", "why")
     for item in entries:
         lifted = f"allowed by {item.lifted_by}"
         made.add_row(

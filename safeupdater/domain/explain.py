@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _WIDTH = 80
 _INDENT = 17
 _HANGING = "  "
+_SHORT_HOST = 11
 
 
 def explain_plan(plan: Plan) -> str:
@@ -22,9 +23,7 @@ def explain_plan(plan: Plan) -> str:
     blocks += ["\n".join(_update(update)) for update in plan.updates]
     blocks += ["\n".join(_unknown(plan))] if plan.unknown else []
     if plan.current:
-        blocks.append(
-            "\n".join(_row("current", _short(asset_id, _WIDTH - _INDENT)) for asset_id in plan.current)
-        )
+        blocks.append("\n".join(_row("current", _short_id(asset_id)) for asset_id in plan.current))
     return "\n\n".join(blocks)
 
 
@@ -41,7 +40,7 @@ def _headline(plan: Plan) -> str:
 
 
 def _update(update: PlannedUpdate) -> Iterator[str]:
-    yield _row(str(update.decision.verdict), _short(update.target_id, _WIDTH - _INDENT))
+    yield _row(str(update.decision.verdict), _short_id(update.target_id))
     for change in update.changes:
         yield from _wrapped(_step(update, change))
     for reason in _telling(update.decision):
@@ -71,7 +70,7 @@ def _alternative(option: Option) -> str:
 
 def _unknown(plan: Plan) -> Iterator[str]:
     for asset in plan.unknown:
-        yield _row("unknown", _short(asset.asset_id, _WIDTH - _INDENT))
+        yield _row("unknown", _short_id(asset.asset_id))
         yield from _wrapped(f"{asset.message} [{asset.code}]")
 
 
@@ -102,6 +101,16 @@ def _pieces(word: str, width: int) -> Iterator[str]:
             piece = ""
         piece += letter
     yield piece
+
+
+def _short_id(asset_id: str) -> str:
+    """An id on one line: the host gives way first, since the name is what people look for."""
+    width = _WIDTH - _INDENT
+    if _columns(asset_id) > width:
+        scheme, separator, rest = asset_id.partition("://")
+        host, slash, name = rest.partition("/")
+        asset_id = f"{scheme}{separator}{_short(host, _SHORT_HOST)}{slash}{name}"
+    return _short(asset_id, width)
 
 
 def _short(text: str, width: int) -> str:

@@ -20,7 +20,9 @@ class Fault:
     advice: str
 
 
-DAEMON_ABSENT = Fault("daemon_absent", True, "is it running? (systemctl start docker; DOCKER_HOST)")
+DAEMON_ABSENT = Fault(
+    "daemon_absent", True, "is Docker installed and running? (systemctl start docker; DOCKER_HOST)"
+)
 _PERMISSION = Fault(
     "permission_denied", False, "run as root or as a member of the group that owns the socket"
 )
@@ -38,6 +40,11 @@ _API_TOO_OLD = Fault("api_version", False, "upgrade safeupdater, or set an older
 _API_TOO_NEW = Fault(
     "api_version", False, "upgrade the daemon: Docker 20.10 (API 1.41) is the oldest that works"
 )
+
+_HEADS: Mapping[str, str] = {
+    DAEMON_ABSENT.code: "there is no Docker daemon at {where}",
+    _PERMISSION.code: "this user may not use the Docker daemon at {where}",
+}
 
 _FROM_MESSAGE: tuple[tuple[re.Pattern[str], Fault], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), fault)
@@ -94,7 +101,9 @@ def refusal(doing: str, status: int, message: str) -> BackendError:
 
 def failure(doing: str, where: str, error: Exception) -> BackendError:
     """The error for a call that got no answer, by what went wrong beneath."""
-    return _error(f"no answer from the Docker daemon at {where} ({doing})", _fault_of_exception(error))
+    fault = _fault_of_exception(error)
+    head = _HEADS.get(fault.code, "the Docker daemon at {where} did not answer when it was to {doing}")
+    return _error(head.format(where=where, doing=doing), fault)
 
 
 def _error(message: str, fault: Fault, **evidence: object) -> BackendError:
