@@ -7,6 +7,8 @@
 - an ``--rm`` container: ``test_docker_relations.py``
 - containers that share its network or volumes, or link to it: ``test_docker_relations.py``
 - two that update or recover at once: ``test_docker_two_updaters.py``
+- the API floor rises by a daemon upgrade mid-life: ``test_docker_api_floor.py``
+- our own container, what it stands on, its socket proxy: ``test_docker_self.py``
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from testbed.processes import Unavailable
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = int(os.environ.get("SAFEUPDATER_TEST_CONTAINERS", "12"))
 NAMES = frozenset(f"app{number}" for number in range(COUNT))
-TURNED_AWAY = {"refused", "aborted", "superseded"}
+TURNED_AWAY = {"refused", "aborted", "superseded", "target_gone"}  # gone: under another name at that moment
 _END = "the-last-event"
 
 

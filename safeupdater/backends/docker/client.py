@@ -155,31 +155,12 @@ class DockerApi:
         Raises:
             BackendError: there was no answer, or one with a status that is not in ``accept``.
         """
-        answer = self._exchange(method, path, doing, params=params, body=body, timeout_s=timeout_s)
-        if answer.status == 400 and b"client version" in answer.body:
-            # The daemon became another version under us; it did nothing, so asking again is safe.
-            self._version = None
-            answer = self._exchange(method, path, doing, params=params, body=body, timeout_s=timeout_s)
+        response = self._send(method, path, doing, params=params, body=body, timeout_s=timeout_s)
+        with response:
+            answer = Answer(response.status_code, self._content(response, doing))
         if answer.status not in accept:
             raise refusal(doing, answer.status, _message(answer.body))
         return answer
-
-    def _exchange(
-        self,
-        method: str,
-        path: str,
-        doing: str,
-        *,
-        params: Params | None,
-        body: object | None,
-        timeout_s: float | None,
-    ) -> Answer:
-        response = self._send(method, path, doing, params=params, body=body, timeout_s=timeout_s)
-        with response:
-            try:
-                return Answer(response.status_code, response.content)
-            except Exception as error:
-                raise failure(doing, self.url, error) from error
 
     def stream(
         self,
@@ -223,7 +204,17 @@ class DockerApi:
 
     # --- transport ---------------------------------------------------------------------------------------
 
-    def _send(
+    def _send(self, method: str, path: str, doing: str, **options: Any) -> requests.Response:
+        """An answer to a call in the version in use; options as of ``_send_once``."""
+        response = self._send_once(method, f"/v{_text(self.version)}{path}", doing, **options)
+        if response.status_code == 400 and b"client version" in self._content(response, doing):
+            # The daemon became another version under us; it did nothing, so asking again is safe.
+            response.close()
+            self._version = None
+            response = self._send_once(method, f"/v{_text(self.version)}{path}", doing, **options)
+        return response
+
+    def _send_once(
         self,
         method: str,
         path: str,
@@ -234,14 +225,12 @@ class DockerApi:
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
         stream: bool = False,
-        versioned: bool = True,
     ) -> requests.Response:
-        prefix = f"/v{_text(self.version)}" if versioned else ""
         query = "?" + urllib.parse.urlencode(params) if params else ""
         try:
             return self._client.request(
                 method,
-                f"{self._client.base_url}{prefix}{path}{query}",
+                f"{self._client.base_url}{path}{query}",
                 data=None if body is None else json.dumps(body),
                 headers={"Content-Type": "application/json", **(headers or {})},
                 timeout=timeout_s or self._timeout_s,
@@ -253,9 +242,15 @@ class DockerApi:
             self._version = None
             raise failure(doing, self.url, error) from error
 
+    def _content(self, response: requests.Response, doing: str) -> bytes:
+        try:
+            return response.content
+        except Exception as error:
+            raise failure(doing, self.url, error) from error
+
     def _negotiate(self) -> tuple[int, int]:
         doing = "say which version it is"
-        response = self._send("GET", "/version", doing, versioned=False)
+        response = self._send_once("GET", "/version", doing)
         if response.status_code != 200:
             raise refusal(doing, response.status_code, _message(response.content))
         said = response.json()

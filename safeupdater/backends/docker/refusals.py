@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Callable, Sequence
 
 from safeupdater.backends.docker.client import Json
 from safeupdater.backends.docker.dependants import Tie, references_of
 from safeupdater.backends.docker.listing import owner_of
 from safeupdater.backends.docker.names import OPERATION_LABEL, candidate_name, parked_name
-from safeupdater.backends.docker.snapshot import section
+from safeupdater.backends.docker.snapshot import endpoints, section
 from safeupdater.backends.docker.subject import Subject, digests_of, listed
 from safeupdater.backends.docker.work import refused
 from safeupdater.domain.artifact import ImageReference
@@ -46,16 +47,32 @@ def _is_ourselves(subject: Subject) -> StepOutcome | None:
 
 
 def _carries_our_connection(subject: Subject) -> bool:
-    """Whether our URL goes to this very container: a socket proxy."""
-    scheme, _, rest = subject.daemon.api.url.partition("://")
-    if scheme == "unix":
+    """Whether our URL goes to this very container: a socket proxy.
+
+    Every URL of ours leads to the daemon that this container runs on, so a container that publishes the
+    port that we talk to is what we talk through.
+    """
+    url = urllib.parse.urlsplit(subject.daemon.api.url)
+    if url.scheme == "unix" or url.hostname is None:
         return False
-    host = rest.partition("/")[0].rpartition(":")[0].strip("[]")
-    networks = section(subject.inspect, "NetworkSettings").get("Networks") or {}
+    return url.hostname in _known_as(subject) or str(url.port) in _published_ports(subject)
+
+
+def _known_as(subject: Subject) -> set[str]:
+    """The names and addresses that others reach it by, in lower case as in a URL."""
     known_as = {subject.name, str(subject.config.get("Hostname") or "")}
-    for settings in networks.values():
-        known_as |= {*((settings or {}).get("Aliases") or ()), str((settings or {}).get("IPAddress") or "")}
-    return host in known_as - {""}
+    for settings in endpoints(subject.inspect).values():
+        known_as |= {str(alias) for alias in (settings or {}).get("Aliases") or ()}
+        known_as |= {str((settings or {}).get(key) or "") for key in ("IPAddress", "GlobalIPv6Address")}
+    return {known.lower() for known in known_as - {""}}
+
+
+def _published_ports(subject: Subject) -> set[str]:
+    """The ports of the host that lead to it; on the host's own network, every port that it exposes."""
+    if subject.host_config.get("NetworkMode") == "host":
+        return {port.partition("/")[0] for port in subject.config.get("ExposedPorts") or ()}
+    ports = section(subject.inspect, "NetworkSettings").get("Ports") or {}
+    return {str(binding["HostPort"]) for bindings in ports.values() for binding in bindings or ()}
 
 
 def _removes_itself(subject: Subject) -> StepOutcome | None:
