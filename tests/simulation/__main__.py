@@ -26,7 +26,17 @@ from typing import Any
 
 import attrs
 
-from tests.simulation import bugs, coverage, crashes, docker_crashes, health_profiles, histories, kills
+from tests.simulation import (
+    bugs,
+    coverage,
+    crashes,
+    docker_bugs,
+    docker_crashes,
+    health_profiles,
+    histories,
+    kills,
+)
+from tests.simulation.docker_world import SCENARIOS
 
 ROOT = Path(__file__).resolve().parents[2]
 STORES = ("memory", "json", "sqlite")
@@ -121,14 +131,24 @@ def _crashes(what: str, name: str, store: str, chosen: dict[str, Any]) -> Row:
 
 def docker_tasks(size: Size, seed: int) -> Iterator[Task]:
     """The real Docker backend over a fake daemon: every fault at every call, then another one."""
-    for name in docker_crashes.SCENARIOS:
+    for name in SCENARIOS:
         yield partial(_docker, "docker, one fault at every call", name)
     every = 1 if size.is_full else 400 if size is QUICK else 20
     shares = DOCKER_SHARES if size.is_full else 1
-    for name in docker_crashes.SCENARIOS:
+    for name in SCENARIOS:
         what = f"docker, two faults, {name}" + (f", one of {every}" if every > 1 else "")
         for share in range(shares):
             yield partial(_docker_twice, what, name, (share, shares), (every, seed))
+
+    for number in range(len(docker_bugs.BUGS)):
+        yield partial(_docker_bug, number)
+
+
+def _docker_bug(number: int) -> Row:
+    bug = docker_bugs.BUGS[number]
+    caught = docker_bugs.look_for(bug)
+    missed = [] if caught.violation else [f"{bug.name} ({bug.breaks}): not noticed"]
+    return Row(what=f"docker, {len(docker_bugs.BUGS)} planted bugs", runs=caught.lives, violations=missed)
 
 
 def _docker(what: str, name: str) -> Row:

@@ -147,11 +147,14 @@ class CheckedLife(Life):
         """When the operation has ended: exactly one of the two, with everything that it had."""
         self.check_always()
         outcome, expected = self.outcome, self.before.scenario.expected
-        if is_undisturbed:
-            self.holds("I11", outcome is expected, f"undisturbed it ends as {outcome}")
         self._check_journal(outcome)
         if self.is_excused:
             return
+        self.holds(
+            "I10",
+            outcome is not Outcome.SUCCEEDED or not self.before.scenario.is_bad,
+            "a bad release is kept",
+        )
         allowed = {expected, Outcome.ROLLED_BACK, Outcome.ABORTED}
         self.holds("I1", outcome in allowed, f"it ends as {outcome}: {self.states()[-1].message}")
         is_new = outcome is Outcome.SUCCEEDED
@@ -160,6 +163,8 @@ class CheckedLife(Life):
         if not self.collecting:
             self._check_images(is_new=is_new)
         self._check_restart()
+        if is_undisturbed:
+            self.holds("I11", outcome is expected, f"undisturbed it ends as {outcome}")
 
     def _check_journal(self, outcome: Outcome) -> None:
         events = self.events(self._operation_id)
@@ -224,7 +229,6 @@ class CheckedLife(Life):
     def _check_new(self, main: Json) -> None:
         """The new container is what its user would get by the same words on the new image."""
         text = f"{REPOSITORY}:{self.before.scenario.new_tag}"
-        self.holds("I1", not self.before.scenario.is_bad, "a bad release was kept")
         self.holds("I7", main["Config"]["Image"] == text, f"web is said to run {main['Config']['Image']}")
         opened: OperationPlanned = self.opened()[-1]
         image = self.daemon.images[main["Image"]]

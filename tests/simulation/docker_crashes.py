@@ -22,7 +22,7 @@ import attrs
 from tests.simulation.docker_checks import Before, CheckedLife
 from tests.simulation.docker_essence import essence
 from tests.simulation.docker_life import Fault, Moment, Violation
-from tests.simulation.docker_world import SCENARIOS, Stage, make_stage
+from tests.simulation.docker_world import REPOSITORY, SCENARIOS, Stage, make_stage
 
 PAIRED = tuple(fault for fault in Fault if fault is not Fault.PRUNE)
 """What is tried as a second fault. Who removes stopped containers does so once."""
@@ -47,7 +47,9 @@ def start_of(name: str) -> Start:
     if earlier:
         life = CheckedLife(before, stage, moment)
         life.play(earlier)
-        moment = life.moment()
+        # A second name, given by somebody else: taking the first one off would succeed.
+        life.daemon.tag(f"{REPOSITORY}:1.0.1", f"{REPOSITORY}:stable")
+        moment = attrs.evolve(life.moment(), daemon=pickle.dumps(life.daemon))
         before = Before(stage, moment, earlier)
     return Start(stage, moment, before)
 
@@ -177,15 +179,28 @@ class Sample:
         return zlib.crc32(f"{self.seed} {schedule}".encode()) % self.every == 0
 
 
-def one_fault(name: str) -> Tally:
-    """The undisturbed run, then every death and every mishap at every call."""
+def one_fault(name: str, *, stop_at: int = 0) -> Tally:
+    """The undisturbed run, then every death and every mishap at every call.
+
+    Ends early after that many violations, 0: never.
+    """
     player = Player(name)
-    life = Player(name, explores=True).live((), player.start.moment)
+    begin = player.start.moment
+    player.live((), begin)
+    life = Player(name, explores=True).live((), begin)
     for death, moment in player.deaths(life):
+        if _is_enough(player, stop_at):
+            return player.tally
         player.live((death,), moment)
     for mishap in player.mishaps(life):
-        player.live((mishap,), player.start.moment, [mishap])
+        if _is_enough(player, stop_at):
+            return player.tally
+        player.live((mishap,), begin, [mishap])
     return player.tally
+
+
+def _is_enough(player: Player, stop_at: int) -> bool:
+    return 0 < stop_at <= len(player.tally.violations)
 
 
 def first_faults(name: str) -> list[Death | Mishap]:

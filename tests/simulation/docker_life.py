@@ -246,9 +246,8 @@ class Life:
 
     def boot(self, client: Any = None) -> RollbackManager:
         """A process over the store and the daemon as they are."""
-        backend = DockerBackend(
-            client or ShortWire(self), host="test", own_container=None, clock=self.clock.now
-        )
+        wire: Any = client or ShortWire(self)
+        backend = DockerBackend(wire, host="test", own_container=None, clock=self.clock.now)
         executor = _Executor(
             [backend], self.store, clock=self.clock, checks=_NoChecks(),
             review=lambda planned, now, approval: SETTINGS, holder=f"p{self.number}",

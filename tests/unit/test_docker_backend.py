@@ -15,7 +15,7 @@ from safeupdater.domain.health import Condition
 from safeupdater.domain.operation import Phase, Snapshot, StepStatus
 from safeupdater.errors import BackendError, ConfigurationError, DockerConnectionError
 from safeupdater.testing.driving import Drive, StepStopped, operation_for
-from safeupdater.testing.fake_docker import FakeDocker
+from safeupdater.testing.fake_docker import CRASHES, FakeDocker
 from safeupdater.testing.fake_docker_http import FakeTransport
 
 APP = "registry.test/app"
@@ -550,6 +550,21 @@ def test_images_that_we_brought_go_with_their_snapshot() -> None:
     assert bench.daemon.find_image(f"{APP}:1.0.1") is not None
     bench.backend.collect([snapshot], [])
     assert bench.daemon.find_image(f"{APP}:1.0.1") is None
+
+
+def test_what_a_container_runs_keeps_its_names_though_a_snapshot_of_it_goes() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    bench.drive().update()
+    bench.daemon.tag(f"{APP}:1.0.1", f"{APP}:stable")
+    digest = bench.daemon.release(f"{APP}:1.0.2", User="app", Labels={CRASHES: "yes"})
+    failed = bench.drive(to="1.0.2", digest=digest, operation_id="op-2")
+    failed.switch()
+    failed.restore()
+    snapshot = failed.operation.snapshot
+    assert snapshot is not None
+    bench.backend.collect([snapshot], [])
+    assert bench.daemon.find_image(f"{APP}:1.0.1") is not None
 
 
 def test_a_rollback_by_hand_brings_the_snapshot_back() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from safeupdater.testing.fake_docker_http import FakeTransport
+from tests.simulation.docker_bugs import BUGS, Bug, look_for
 from tests.simulation.docker_crashes import (
     Death,
     Mishap,
@@ -20,6 +21,7 @@ from tests.simulation.docker_crashes import (
     replay,
     two_faults,
 )
+from tests.simulation.docker_essence import essence
 from tests.simulation.docker_life import Fault
 from tests.simulation.docker_world import SCENARIOS
 
@@ -72,8 +74,6 @@ def test_what_is_not_played_again_would_come_out_the_same() -> None:
     kept = dict(distinct(deaths.items()))
     assert len(kept) < len(deaths)
     ends = {death: player.live((death,), moment).daemon for death, moment in deaths.items()}
-    from tests.simulation.docker_essence import essence
-
     same = {essence(moment): death for death, moment in kept.items()}
     assert all(ends[death] == ends[same[essence(moment)]] for death, moment in deaths.items())
     assert player.tally.violations == []
@@ -84,3 +84,10 @@ def test_a_schedule_can_be_replayed_from_its_text() -> None:
     text = ", then ".join(map(str, schedule))
     assert parse(text) == schedule
     assert replay("good", schedule).violations == []
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_each_planted_design_bug_is_noticed_by_what_it_breaks(bug: Bug) -> None:
+    caught = look_for(bug)
+    assert caught.violation is not None, "not noticed"
+    assert f"{bug.scenario}: {bug.breaks}:" in caught.violation

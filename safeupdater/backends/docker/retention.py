@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from safeupdater.backends.docker.daemon import Daemon
 from safeupdater.backends.docker.names import KEEP_REPOSITORY, OPERATION_LABEL, keep_reference
@@ -11,9 +11,11 @@ from safeupdater.backends.docker.target import tag_reference
 from safeupdater.domain.operation import Snapshot
 
 
-def release(daemon: Daemon, expired: Iterable[Snapshot], kept: Iterable[Snapshot]) -> tuple[str, ...]:
-    """Removes the images of expired snapshots that no kept snapshot needs; what was removed, in words."""
+def release(daemon: Daemon, expired: Sequence[Snapshot], kept: Iterable[Snapshot]) -> tuple[str, ...]:
+    """Removes the images of expired snapshots that no kept one and no container needs; says what it was."""
     needed = {str(captured(snapshot).main.image["Id"]) for snapshot in kept if snapshot.format == FORMAT}
+    # After an update that did not stay, the snapshot's image is the one that runs.
+    needed |= {listed.image_id for listed in daemon.containers()} if expired else set()
     known = (snapshot for snapshot in expired if snapshot.format == FORMAT)
     return tuple(removed for snapshot in known for removed in _release(daemon, snapshot, needed))
 
