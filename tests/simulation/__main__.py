@@ -306,6 +306,8 @@ def run(parts: list[str], size: Size, seed: int, jobs: int) -> list[Row]:
     with concurrent.futures.ProcessPoolExecutor(jobs) as pool:
         for number, found in enumerate(pool.map(_timed, tasks), start=1):
             rows.setdefault(found.what, Row(what=found.what)).take(found)
+            for violation in found.violations:
+                print(f"VIOLATION: {found.what}: {violation}", file=sys.stderr)
             _show_progress(number, len(tasks), rows, time.monotonic() - began_s)
     return list(rows.values())
 

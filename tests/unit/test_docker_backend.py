@@ -16,7 +16,7 @@ from safeupdater.domain.operation import Phase, Snapshot, StepStatus
 from safeupdater.errors import BackendError, ConfigurationError, DockerConnectionError
 from safeupdater.testing.driving import Drive, StepStopped, operation_for
 from safeupdater.testing.fake_docker import CRASHES, FakeDocker
-from safeupdater.testing.fake_docker_http import FakeTransport
+from safeupdater.testing.fake_docker_http import FakeTransport, Fault
 
 APP = "registry.test/app"
 
@@ -550,6 +550,19 @@ def test_images_that_we_brought_go_with_their_snapshot() -> None:
     assert bench.daemon.find_image(f"{APP}:1.0.1") is not None
     bench.backend.collect([snapshot], [])
     assert bench.daemon.find_image(f"{APP}:1.0.1") is None
+
+
+def test_what_the_daemon_starts_while_it_is_being_stopped_is_stopped() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0", HostConfig={"RestartPolicy": {"Name": "always"}})
+    drive = bench.drive()
+    drive.switch()
+    bench.daemon.stop("web")
+    # It is looked up under both of its names; then its policy, which still brings it back, is taken away.
+    bench.transport.faults = {len(bench.transport.calls) + 3: Fault.RESTART_BEFORE}
+    drive.step(Phase.RESTORING, "stop_new")
+    assert bench.transport.calls[-1].endswith("/stop")
+    assert bench.daemon.running() == set()
 
 
 def test_what_a_container_runs_keeps_its_names_though_a_snapshot_of_it_goes() -> None:

@@ -74,15 +74,19 @@ class Work:
 
     def halt(self, inspect: Json) -> None:
         """Stops a container for good: the daemon must not start it again by itself."""
-        self.set_policy(inspect, _NO_RESTART)
+        if self.set_policy(inspect, _NO_RESTART) and not is_running(inspect):
+            # Until just now a daemon that restarts would have started it.
+            inspect = self.daemon.inspect(str(inspect["Id"])) or inspect
         if is_running(inspect):
             grace = section(inspect, "Config").get("StopTimeout")
             self.daemon.stop(str(inspect["Id"]), DEFAULT_GRACE_S if grace is None else int(grace))
 
-    def set_policy(self, inspect: Json, policy: Json) -> None:
-        """Gives a container a restart policy, unless it has it."""
-        if _policy(section(inspect, "HostConfig").get("RestartPolicy") or {}) != _policy(policy):
-            self.daemon.set_restart_policy(str(inspect["Id"]), policy)
+    def set_policy(self, inspect: Json, policy: Json) -> bool:
+        """Gives a container a restart policy; False where it had it already."""
+        if _policy(section(inspect, "HostConfig").get("RestartPolicy") or {}) == _policy(policy):
+            return False
+        self.daemon.set_restart_policy(str(inspect["Id"]), policy)
+        return True
 
 
 def _policy(policy: Json) -> tuple[str, int]:
