@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
@@ -412,6 +412,13 @@ class StateStore(Protocol):
         """
         ...
 
+    def put_many(self, kind: str, values: Mapping[str, object]) -> None:
+        """Writes many records of a kind in one durable write, whatever their versions are.
+
+        All of them or none; only snapshots may be written one by one, after all were found fit to be.
+        """
+        ...
+
     def delete(self, kind: str, key: str, *, expected: int | None = None) -> None:
         """Removes a record; removing what is not there is fine, unless a version was expected."""
         ...
@@ -452,6 +459,15 @@ class StateStore(Protocol):
 
     def since(self, cursor: int, limit: int = 1000) -> tuple[JournalEntry, ...]:
         """The entries after a position, in commit order: none is ever skipped by a reader that goes on."""
+        ...
+
+    def prune(self, before: datetime, *, keep_per_target: int, keep: Collection[str] = ()) -> int:
+        """Forgets the journals of operations that ended before a time; how many there were.
+
+        Each goes as a whole. The newest ``keep_per_target`` ended operations of every target stay, and
+        those that ``keep`` names by id. No position is ever given again; a reader by cursor that had
+        not come that far never sees what is gone.
+        """
         ...
 
     # leases

@@ -6,8 +6,9 @@ nothing; ``apply_…`` makes it so and cannot fail. A durable store writes betwe
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from itertools import takewhile
 
@@ -20,10 +21,12 @@ from safeupdater.stores.leases import LeaseRow, LeaseWatch, current, renewed, ta
 from safeupdater.stores.rules import (
     Head,
     Offer,
+    check_pruning,
     check_version,
     is_end,
     make_offer,
     operation_open,
+    outdated,
     record_conflict,
     require_key,
 )
@@ -60,6 +63,10 @@ class _Shelf:
         return takewhile(lambda key: key.startswith(prefix), keys)
 
 
+def _position_of(entry: JournalEntry) -> int:
+    return entry.position
+
+
 def _own_copy(kind: str, found: Stored[object]) -> Stored[object]:
     # Every other kind is frozen; a setting may be a list that its reader goes on to change.
     return Stored(plain(found.value), found.version) if kind == SETTING else found
@@ -74,6 +81,7 @@ class Book:
         self._operations: dict[str, _Operation] = {}
         self._open: dict[str, str] = {}
         self._journal: list[JournalEntry] = []
+        self._position = 0
         self._leases: dict[str, LeaseRow] = {}
 
     # records
@@ -172,7 +180,7 @@ class Book:
             return []
         check_version(head, offer)
         target_id = operation.planned.target_id if operation else self._free_target(offer)
-        return offer.entries(target_id, len(self._journal) + 1)
+        return offer.entries(target_id, self._position + 1)
 
     def _free_target(self, offer: Offer) -> str:
         planned = offer.opens
@@ -186,6 +194,7 @@ class Book:
         """Adds entries to the journal."""
         for entry in entries:
             self._journal.append(entry)
+            self._position = entry.position
             operation = self._operations.get(entry.operation_id)
             if operation is None:
                 assert isinstance(entry.event, OperationPlanned), "make_offer saw to it"
@@ -207,8 +216,38 @@ class Book:
 
     def since(self, cursor: int, limit: int) -> tuple[JournalEntry, ...]:
         """The entries after a position."""
-        begin = max(cursor, 0)
+        begin = bisect_right(self._journal, cursor, key=_position_of)
         return tuple(self._journal[begin : begin + max(limit, 0)])
+
+    def plan_prune(self, before: datetime, keep_per_target: int, keep: Collection[str]) -> list[str]:
+        """The operations whose journals are no longer kept; see ``StateStore.prune``."""
+        check_pruning(before, keep_per_target)
+        ended: defaultdict[str, list[JournalEntry]] = defaultdict(list)
+        for operation in self._operations.values():
+            if not operation.is_open:
+                ended[operation.planned.target_id].append(operation.entries[-1])
+        return [
+            last.operation_id
+            for ends in ended.values()
+            for last in outdated(ends, before, keep_per_target)
+            if last.operation_id not in keep
+        ]
+
+    def apply_forget(self, operation_ids: Collection[str]) -> None:
+        """Removes the journals of ended operations."""
+        gone = frozenset(operation_ids)
+        for operation_id in gone:
+            del self._operations[operation_id]
+        self._journal = [entry for entry in self._journal if entry.operation_id not in gone]
+
+    @property
+    def position(self) -> int:
+        """The highest position that was ever given."""
+        return self._position
+
+    def apply_position(self, position: int) -> None:
+        """Notes up to which position entries were given, some of which are gone."""
+        self._position = position
 
     # leases
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +30,9 @@ from safeupdater.stores.jsonrecords import (
     batch_record,
     delete_record,
     floor_record,
+    forget_record,
     lease_record,
+    position_record,
     put_file_record,
     put_record,
 )
@@ -109,16 +111,16 @@ class JsonFileStore:
             return version
 
     def put_many(self, kind: str, values: Mapping[str, object]) -> None:
-        """Writes many records of a kind with one sync, all or none, whatever their versions are.
+        """See ``StateStore.put_many``: one line with one sync, all or none.
 
-        Snapshots, which are files of their own, are written one by one.
+        Snapshots, which are files of their own, are checked together and written one by one.
         """
-        if kind == "snapshot":
-            for key, value in values.items():
-                self.put(kind, key, value)
-            return
         with self._mutex, self._naming("writing"):
             versions = {key: self._book.plan_put(kind, key, value, None) for key, value in values.items()}
+            if kind == "snapshot":
+                for key, value in values.items():
+                    self._put_file(kind, key, value, versions[key])
+                return
             puts = [put_record(kind, key, versions[key], value) for key, value in values.items()]
 
             def apply() -> None:
@@ -175,6 +177,14 @@ class JsonFileStore:
         """See ``StateStore.since``."""
         with self._mutex:
             return self._book.since(cursor, limit)
+
+    def prune(self, before: datetime, *, keep_per_target: int, keep: Collection[str] = ()) -> int:
+        """See ``StateStore.prune``; one line, and the space comes back when the journal is compacted."""
+        with self._mutex, self._naming("writing"):
+            gone = self._book.plan_prune(before, keep_per_target, keep)
+            if gone:
+                self._write(forget_record(gone), lambda: self._book.apply_forget(gone))
+            return len(gone)
 
     # leases
 
@@ -320,6 +330,7 @@ class JsonFileStore:
             records += [self._record_of(kind, key, found) for key, found in self._book.iterate(kind)]
         records += [lease_record(row) for row in self._book.leases()]
         records += append_records(self._book.since(0, 2**62))
+        records.append(position_record(self._book.position))
         return records
 
     def _record_of(self, kind: str, key: str, found: Stored[object]) -> dict[str, Any]:

@@ -90,6 +90,16 @@ def lease_record(row: LeaseRow) -> dict[str, Any]:
     }
 
 
+def forget_record(operation_ids: Sequence[str]) -> dict[str, Any]:
+    """The journals of ended operations were removed."""
+    return {"do": "forget", "operations": list(operation_ids)}
+
+
+def position_record(position: int) -> dict[str, Any]:
+    """Entries were given positions up to that one; some of them are gone."""
+    return {"do": "position", "position": position}
+
+
 def append_record(entries: Sequence[JournalEntry]) -> dict[str, Any]:
     """Events were added to one operation, all by one append."""
     first = entries[0]
@@ -161,6 +171,14 @@ def _apply_lease(book: Book, record: dict[str, Any], _: _InFile) -> None:
     )
 
 
+def _apply_forget(book: Book, record: dict[str, Any], _: _InFile) -> None:
+    book.apply_forget(record["operations"])
+
+
+def _apply_position(book: Book, record: dict[str, Any], _: _InFile) -> None:
+    book.apply_position(record["position"])
+
+
 def _apply_append(book: Book, record: dict[str, Any], _: _InFile) -> None:
     at = datetime.fromisoformat(record["at"])
     book.apply_entries(
@@ -187,4 +205,6 @@ _APPLY: dict[str, Callable[[Book, dict[str, Any], _InFile], None]] = {
     "floor": _apply_floor,
     "lease": _apply_lease,
     "append": _apply_append,
+    "forget": _apply_forget,
+    "position": _apply_position,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from safeupdater.domain.operation import Event, JournalEntry, OperationPlanned
@@ -38,7 +38,7 @@ class MemoryStore:
             return version
 
     def put_many(self, kind: str, values: Mapping[str, object]) -> None:
-        """Writes many records of a kind, all or none, whatever their versions are."""
+        """See ``StateStore.put_many``: all or none."""
         with self._lock:
             versions = {key: self._book.plan_put(kind, key, value, None) for key, value in values.items()}
             for key, value in values.items():
@@ -84,6 +84,13 @@ class MemoryStore:
         """See ``StateStore.since``."""
         with self._lock:
             return self._book.since(cursor, limit)
+
+    def prune(self, before: datetime, *, keep_per_target: int, keep: Collection[str] = ()) -> int:
+        """See ``StateStore.prune``."""
+        with self._lock:
+            gone = self._book.plan_prune(before, keep_per_target, keep)
+            self._book.apply_forget(gone)
+            return len(gone)
 
     def acquire(self, key: str, holder: str, ttl_s: float) -> Lease | None:
         """See ``StateStore.acquire``."""

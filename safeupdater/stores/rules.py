@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import attrs
@@ -144,6 +144,22 @@ def operation_open(target_id: str, operation_id: str) -> VersionConflict:
         code="operation_open",
         operation_id=operation_id,
     )
+
+
+def check_pruning(before: datetime, keep_per_target: int) -> None:
+    """Refuses what pruning cannot mean.
+
+    Raises:
+        ValueError: the time has no zone, or the count is negative.
+    """
+    if before.tzinfo is None or keep_per_target < 0:
+        raise ValueError("pruning needs a time with a time zone, and a count from 0")
+
+
+def outdated(ends: Iterable[JournalEntry], before: datetime, keep: int) -> list[JournalEntry]:
+    """Of the last entries of one target's ended operations, those before a time but for the newest few."""
+    newest_first = sorted(ends, key=lambda end: end.position, reverse=True)
+    return [end for end in newest_first[keep:] if end.at < before]
 
 
 def record_conflict(kind: str, key: str, actual: int, expected: int) -> VersionConflict:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from itertools import groupby
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from safeupdater.codec import KINDS, decode, decode_event, encode, encode_event, time_text
 from safeupdater.domain.operation import Event, JournalEntry, OperationPlanned
@@ -51,7 +50,7 @@ def import_state(state: object, target: StateStore, *, overwrite: bool = False) 
         )
     _check_operations(journal, target)
     for kind, group in groupby(records, key=lambda record: record[0]):
-        _put_all(target, kind, {key: value for _, key, value in group})
+        target.put_many(kind, {key: value for _, key, value in group})
     # One run per append keeps the order of positions, which readers by cursor go by.
     for _, run in groupby(journal, key=lambda entry: (entry.operation_id, entry.at, entry.epoch)):
         _append(target, list(run))
@@ -137,21 +136,6 @@ def _check_operations(journal: list[JournalEntry], target: StateStore) -> None:
                 f"the target store has another operation {operation_id}: nothing was imported",
                 code="not_empty",
             )
-
-
-@runtime_checkable
-class _PutsMany(Protocol):
-    """A store that can write many records at once, as ours can."""
-
-    def put_many(self, kind: str, values: Mapping[str, object]) -> None: ...
-
-
-def _put_all(target: StateStore, kind: str, values: Mapping[str, object]) -> None:
-    if isinstance(target, _PutsMany):
-        target.put_many(kind, values)
-        return
-    for key, value in values.items():
-        target.put(kind, key, value)
 
 
 def _append(target: StateStore, run: list[JournalEntry]) -> None:

@@ -60,15 +60,10 @@ class Inventory:
         )  # fmt: skip
 
     def _put(self, assets: Mapping[str, Asset]) -> None:
-        """Writes many assets: at once where the store can, since each write of its own may cost a sync."""
+        """Writes many assets at once, since each write of its own may cost a sync."""
         busy = {key: asset for key, asset in assets.items() if asset.status is AssetStatus.UPDATING}
         others = {key: asset for key, asset in assets.items() if key not in busy}
-        put_many = getattr(self._store, "put_many", None)
-        if callable(put_many):
-            put_many("asset", others)
-        else:
-            for key, asset in others.items():
-                self._store.put("asset", key, asset)
+        self._store.put_many("asset", others)
         for key, asset in busy.items():
             self._put_busy(key, asset)
 

@@ -24,7 +24,17 @@ from safeupdater.testing.filesystem import MemoryFileSystem
 from safeupdater.testing.stores import planned
 
 KEYS = ("a", "a/b", "é", "z")
-KINDS = ("asset", "approval", "quarantine", "rollback", "plan", "snapshot", "first_seen", "setting")
+KINDS = (
+    "asset",
+    "approval",
+    "quarantine",
+    "rollback",
+    "breaker",
+    "plan",
+    "snapshot",
+    "first_seen",
+    "setting",
+)
 TARGETS = ("web", "db")
 HOLDERS = ("one", "two")
 
@@ -72,6 +82,11 @@ class StoreMachine(RuleBasedStateMachine):
         expected = None if back is None else max(0, (found.version if found else 0) - back)
         self.both(lambda store: store.delete(kind, key, expected=expected))
 
+    @rule(keys=st.sets(st.sampled_from(["", *KEYS])), record=su.records())
+    def put_many(self, keys: set[str], record: tuple[str, object]) -> None:
+        kind, value = record
+        self.both(lambda store: store.put_many(kind, dict.fromkeys(sorted(keys), value)))
+
     @rule(name=st.sampled_from(TARGETS), more=st.lists(su.later_events(st.just(Outcome.HELD)), max_size=2))
     def begin(self, name: str, more: list[Event]) -> None:
         self.operations += 1
@@ -94,6 +109,12 @@ class StoreMachine(RuleBasedStateMachine):
         at = self.clock.now()
         for _ in range(1 + again):
             self.both(lambda store: store.append(operation_id, batch, expected_version=expected, at=at))
+
+    @rule(days=st.integers(-1, 2), keep=st.integers(0, 2), named=st.sets(st.integers(1, 4), max_size=1))
+    def prune(self, days: int, keep: int, named: set[int]) -> None:
+        before = self.clock.now() + timedelta(days=days)
+        names = {f"op-{number}" for number in named}
+        self.both(lambda store: store.prune(before, keep_per_target=keep, keep=names))
 
     @rule(target=leases, key=st.sampled_from(TARGETS), holder=st.sampled_from(HOLDERS))
     def acquire(self, key: str, holder: str) -> Lease | None:

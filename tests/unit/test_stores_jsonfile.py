@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -524,6 +525,58 @@ def test_a_crash_at_any_call_leaves_a_store_that_opens_and_holds_what_was_acknow
         for _, stored in store.iterate("snapshot"):
             assert stored.value == snapshot()
         store.put("setting", "k", 1)
+
+
+BULK = StepDone(phase=INTENDED.phase, step="pull", detail="x" * 200_000)
+
+
+def old_age(path: Path, files: FaultyFileSystem) -> int:
+    """Prunes a long journal and compacts it; gives the position that the next operation gets."""
+    with JsonFileStore(path, FakeClock(), files=files) as store:
+        store.prune(START + timedelta(days=1), keep_per_target=0, keep={"op-1"})
+        store.checkpoint()
+        store.append("op-9", [planned("op-9", "t9")], expected_version=0, at=START)
+        return store.load("op-9")[0].position
+
+
+def aged() -> tuple[MemoryFileSystem, int]:
+    """A disk with three ended operations of 200 kB each, and the last position that was given."""
+    disk = MemoryFileSystem()
+    store = JsonFileStore("s", FakeClock(), files=disk)
+    for number in range(3):
+        events = [planned(f"op-{number}", f"t{number}"), BULK, Finished(outcome=Outcome.ABORTED)]
+        store.append(f"op-{number}", events, expected_version=0, at=START)
+    last = store.since(0)[-1].position
+    abandon(store)  # closing would compact the journal already
+    return disk, last
+
+
+def calls_of_an_old_age() -> int:
+    disk, last = aged()
+    files = FaultyFileSystem(inner=disk)
+    assert old_age(Path("s"), files) == last + 1
+    assert len(disk.files[JOURNAL]) < 300_000, "the space came back"
+    assert "create journal.jsonl.new" in files.calls
+    return len(files.calls)
+
+
+@pytest.mark.parametrize("mishap", [Mishap.CRASH_BEFORE, Mishap.TORN, Mishap.CRASH_AFTER])
+@pytest.mark.parametrize("power_cut", [False, True])
+def test_a_crash_while_pruning_loses_whole_operations_or_none_and_no_position_comes_back(
+    mishap: Mishap, power_cut: bool
+) -> None:
+    for call in range(1, calls_of_an_old_age() + 1):
+        disk, last = aged()
+        files = FaultyFileSystem((Fault(call=call, mishap=mishap),), power_cut=power_cut, inner=disk)
+        with pytest.raises(Crash):
+            old_age(Path("s"), files)
+        with JsonFileStore("s", FakeClock(), files=disk) as store:
+            lengths = [len(store.load(f"op-{number}")) for number in range(3)]
+            assert lengths in ([3, 3, 3], [0, 3, 0]), f"call {call}"
+            begun = store.load("op-9")
+            assert [entry.position for entry in begun] == [last + 1] * len(begun)
+            store.append("op-8", [planned("op-8", "t8")], expected_version=0, at=START)
+            assert store.load("op-8")[0].position == last + 1 + len(begun)
 
 
 def _acknowledged_before(calls: list[str]) -> int:

@@ -1,0 +1,60 @@
+"""Records in an SQL store: what is done to them inside one transaction."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from safeupdater.stores import sqlschema as db
+from safeupdater.stores.rules import record_conflict
+
+# Built once: putting a statement together takes SQLAlchemy longer than running it takes SQLite.
+_THIS_RECORD = (db.records.c.kind == bindparam("of_kind"), db.records.c.key == bindparam("of_key"))
+_SELECT_VERSION = select(db.records.c.version).where(*_THIS_RECORD)
+SELECT_RECORD = select(db.records.c.version, db.records.c.body).where(*_THIS_RECORD)
+_DELETE_RECORD = delete(db.records).where(*_THIS_RECORD)
+_UPDATE_RECORD = (
+    update(db.records)
+    .where(*_THIS_RECORD)
+    .values(version=bindparam("new_version"), body=bindparam("new_body"))
+)
+
+
+def this_record(kind: str, key: str) -> dict[str, str]:
+    return {"of_kind": kind, "of_key": key}
+
+
+def _check_record(connection: Connection, kind: str, key: str, expected: int | None) -> int:
+    actual: int = connection.execute(_SELECT_VERSION, this_record(kind, key)).scalar() or 0
+    if expected is not None and expected != actual:
+        raise record_conflict(kind, key, actual, expected)
+    return actual
+
+
+def _floor(connection: Connection, kind: str) -> int | None:
+    value: int | None = connection.execute(
+        select(db.floors.c.version).where(db.floors.c.kind == kind)
+    ).scalar()
+    return value
+
+
+def put_record(connection: Connection, kind: str, key: str, body: str, expected: int | None) -> int:
+    actual = _check_record(connection, kind, key, expected)
+    if actual:
+        changed = {"new_version": actual + 1, "new_body": body}
+        connection.execute(_UPDATE_RECORD, this_record(kind, key) | changed)
+        return actual + 1
+    version = (_floor(connection, kind) or 0) + 1
+    connection.execute(insert(db.records).values(kind=kind, key=key, version=version, body=body))
+    return version
+
+
+def delete_record(connection: Connection, kind: str, key: str, expected: int | None) -> None:
+    actual = _check_record(connection, kind, key, expected)
+    if not actual:
+        return
+    connection.execute(_DELETE_RECORD, this_record(kind, key))
+    floor = _floor(connection, kind)
+    if floor is None:
+        connection.execute(insert(db.floors).values(kind=kind, version=actual))
+    elif actual > floor:
+        connection.execute(update(db.floors).where(db.floors.c.kind == kind).values(version=actual))
