@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from collections.abc import Iterable
 
 import attrs
 
@@ -25,9 +23,15 @@ from safeupdater.domain.plan import PlannedUpdate
 from safeupdater.errors import IllegalTransition, RollbackError, SafeUpdaterError, VersionConflict
 from safeupdater.protocols import Backend, Clock, StateStore
 from safeupdater.update.executor import UpdateExecutor
-from safeupdater.update.machine import evolve, is_ended, is_parked, replay
+from safeupdater.update.machine import evolve, is_parked, replay
 from safeupdater.update.quarantine import lifted, quarantine_key
 from safeupdater.update.result import OperationResult
+from safeupdater.update.retention import (
+    JournalRetention,
+    collect_snapshots,
+    forget_the_past,
+    snapshots,
+)
 from safeupdater.update.states import RollbackFailed, State, Succeeded
 
 _READY = frozenset({Condition.READY})
@@ -45,12 +49,19 @@ class RollbackManager:
     """
 
     def __init__(
-        self, executor: UpdateExecutor, store: StateStore, backends: Iterable[Backend], *, clock: Clock
+        self,
+        executor: UpdateExecutor,
+        store: StateStore,
+        backends: Iterable[Backend],
+        *,
+        clock: Clock,
+        journal: JournalRetention | None = None,
     ) -> None:
         self._executor = executor
         self._store = store
         self._backends = tuple(backends)
         self._clock = clock
+        self._journal_retention = journal or JournalRetention()
 
     # --- recovery -------------------------------------------------------------------------------------------
 
@@ -117,7 +128,9 @@ class RollbackManager:
         return self._executor.run([operation_id])[0]
 
     def _last_good(self, target_id: str) -> tuple[OperationPlanned, Snapshot]:
-        for snapshot in sorted(self._snapshots(target_id), key=lambda item: item.taken_at, reverse=True):
+        for snapshot in sorted(
+            snapshots(self._store, target_id), key=lambda item: item.taken_at, reverse=True
+        ):
             entries = self._store.load(snapshot.operation_id)
             opened = entries[0].event if entries else None
             if isinstance(opened, OperationPlanned) and isinstance(
@@ -129,12 +142,6 @@ class RollbackManager:
             code="no_snapshot",
             target_id=target_id,
         )
-
-    def _snapshots(self, target_id: str | None = None) -> Iterator[Snapshot]:
-        for _, stored in self._store.iterate("snapshot"):
-            snapshot = stored.value
-            if isinstance(snapshot, Snapshot) and target_id in (None, snapshot.target_id):
-                yield snapshot
 
     # --- what people decide ---------------------------------------------------------------------------------
 
@@ -240,47 +247,12 @@ class RollbackManager:
 
         Kept are those of open operations, those that these bring back and, of finished updates, the
         newest ``keep_previous`` per target for ``retain`` seconds. Returns what was removed, in words.
+        Journals, approvals and plans that are too old to matter are forgotten, too.
         """
-        expired, kept = self._sorted_snapshots()
-        removed: list[str] = []
-        for backend in self._backends:
-            mine = [item for item in expired if backend.owns(item.target_id)]
-            if mine:
-                others = [item for item in kept if backend.owns(item.target_id)]
-                removed += backend.collect(mine, others)
-                for snapshot in mine:
-                    self._store.delete("snapshot", snapshot.operation_id)
-        return tuple(removed)
-
-    def _sorted_snapshots(self) -> tuple[list[Snapshot], list[Snapshot]]:
-        by_target: defaultdict[str, list[Snapshot]] = defaultdict(list)
-        wanted = {opened.restores for opened in self._store.unfinished()}
-        expired: list[Snapshot] = []
-        kept: list[Snapshot] = []
-        for snapshot in self._snapshots():
-            by_target[snapshot.target_id].append(snapshot)
-        for snapshots in by_target.values():
-            previous = 0
-            for snapshot in sorted(snapshots, key=lambda item: item.taken_at, reverse=True):
-                is_kept, is_previous = self._is_kept(snapshot, previous)
-                is_kept = is_kept or snapshot.operation_id in wanted
-                previous += is_previous
-                (kept if is_kept else expired).append(snapshot)
-        return expired, kept
-
-    def _is_kept(self, snapshot: Snapshot, newer: int) -> tuple[bool, bool]:
-        """Whether a snapshot is kept, and whether it counts as a previous version."""
-        entries = self._store.load(snapshot.operation_id)
-        opened = entries[0].event if entries else None
-        if not isinstance(opened, OperationPlanned):
-            return True, False  # the state was lost: evidence is never thrown away
-        state = replay(entry.event for entry in entries)
-        if not is_ended(state):
-            return True, False
-        policy = opened.settings.rollback
-        is_young = self._clock.now() - snapshot.taken_at < timedelta(seconds=policy.retain_s)
-        is_previous = isinstance(state, Succeeded)
-        return is_previous and is_young and newer < policy.keep_previous, is_previous
+        now = self._clock.now()
+        removed = collect_snapshots(self._store, self._backends, now)
+        forget_the_past(self._store, self._journal_retention, now)
+        return removed
 
 
 def _is_busy(result: OperationResult) -> bool:

@@ -36,6 +36,7 @@ from safeupdater.update.inventory import Inventory
 from safeupdater.update.notifier import Notifier
 from safeupdater.update.planning import plan_updates
 from safeupdater.update.result import OperationResult
+from safeupdater.update.retention import JournalRetention
 from safeupdater.update.review import PolicyReview
 from safeupdater.update.rollback import RollbackManager
 
@@ -75,6 +76,7 @@ class Updater:
         admission: Admission | None = None,
         analyzer: SemVerAnalyzer | None = None,
         progress: Callable[[Progressed], None] | None = None,
+        journal: JournalRetention | None = None,
     ) -> None:
         wiring = _wiring()
         self.backends = tuple(backends)
@@ -103,7 +105,9 @@ class Updater:
             progress=progress,
             threads=not getattr(self.clock, "is_for_one_thread", False),
         )
-        self.rollbacks = RollbackManager(self.executor, self.store, self.backends, clock=self.clock)
+        self.rollbacks = RollbackManager(
+            self.executor, self.store, self.backends, clock=self.clock, journal=journal
+        )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:

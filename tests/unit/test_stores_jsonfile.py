@@ -579,6 +579,20 @@ def test_a_crash_while_pruning_loses_whole_operations_or_none_and_no_position_co
             assert store.load("op-8")[0].position == last + 1 + len(begun)
 
 
+def test_a_pruned_journal_does_not_grow_for_ever() -> None:
+    disk = MemoryFileSystem()
+    sizes = []
+    with JsonFileStore("s", FakeClock(), files=disk) as store:
+        for number in range(60):
+            at = START + timedelta(days=number)
+            events = [planned(f"op-{number}"), BULK, Finished(outcome=Outcome.ABORTED)]
+            store.append(f"op-{number}", events, expected_version=0, at=at)
+            store.prune(at - timedelta(days=2), keep_per_target=1)
+            store.checkpoint()
+            sizes.append(len(disk.files[JOURNAL]))
+    assert max(sizes) < 1_500_000, "twice what is kept, and a little"
+
+
 def _acknowledged_before(calls: list[str]) -> int:
     # An append is acknowledged when the call after its sync was made.
     syncs = calls[:-1].count("sync")

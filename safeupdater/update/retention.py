@@ -1,0 +1,108 @@
+"""How long the past is kept: snapshots and what runtimes hold for them, journals, plans, approvals."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import attrs
+
+from safeupdater.domain.operation import OperationPlanned, Snapshot
+from safeupdater.domain.plan import Approval, Plan
+from safeupdater.protocols import Backend, StateStore
+from safeupdater.update.machine import is_ended, replay
+from safeupdater.update.states import Succeeded
+
+_PLANS_FOR = timedelta(days=1)
+
+
+@attrs.frozen(kw_only=True)
+class JournalRetention:
+    """How long the journals of ended operations are kept.
+
+    One is forgotten ``keep_s`` seconds after its last entry, unless it is among the newest
+    ``keep_per_target`` of its target, or its snapshot is kept: without it there would be no way back.
+    """
+
+    keep_s: float = 90 * 86_400.0
+    keep_per_target: int = 20
+
+
+def collect_snapshots(store: StateStore, backends: tuple[Backend, ...], now: datetime) -> tuple[str, ...]:
+    """Lets go of snapshots, and of what backends kept for them; what was removed, in words."""
+    expired, kept = _sorted_snapshots(store, now)
+    removed: list[str] = []
+    for backend in backends:
+        mine = [item for item in expired if backend.owns(item.target_id)]
+        if mine:
+            others = [item for item in kept if backend.owns(item.target_id)]
+            removed += backend.collect(mine, others)
+            for snapshot in mine:
+                store.delete("snapshot", snapshot.operation_id)
+    return tuple(removed)
+
+
+def forget_the_past(store: StateStore, retention: JournalRetention, now: datetime) -> None:
+    """Forgets journals, approvals and plans that are too old to matter."""
+    before = now - timedelta(seconds=retention.keep_s)
+    wanted = {snapshot.operation_id for snapshot in snapshots(store)}
+    store.prune(before, keep_per_target=retention.keep_per_target, keep=wanted)
+    for key, stored in store.iterate("approval"):
+        if isinstance(stored.value, Approval) and stored.value.expires_at < before:
+            store.delete("approval", key)
+    _forget_plans(store, now)
+
+
+def _forget_plans(store: StateStore, now: datetime) -> None:
+    """Plans are there to be approved and applied by name: the latest, and those of a day."""
+    made = {
+        key: stored.value.created_at or datetime.min.replace(tzinfo=now.tzinfo)
+        for key, stored in store.iterate("plan")
+        if isinstance(stored.value, Plan)
+    }
+    latest = max(made.values(), default=now)
+    for key, at in made.items():
+        if at < min(latest, now - _PLANS_FOR):
+            store.delete("plan", key)
+
+
+def snapshots(store: StateStore, target_id: str | None = None) -> Iterator[Snapshot]:
+    """The snapshots that are kept, of one target or of all."""
+    for _, stored in store.iterate("snapshot"):
+        snapshot = stored.value
+        if isinstance(snapshot, Snapshot) and target_id in (None, snapshot.target_id):
+            yield snapshot
+
+
+def _sorted_snapshots(store: StateStore, now: datetime) -> tuple[list[Snapshot], list[Snapshot]]:
+    """Those that may go, and those that are kept."""
+    by_target: defaultdict[str, list[Snapshot]] = defaultdict(list)
+    wanted = {opened.restores for opened in store.unfinished()}
+    expired: list[Snapshot] = []
+    kept: list[Snapshot] = []
+    for snapshot in snapshots(store):
+        by_target[snapshot.target_id].append(snapshot)
+    for of_target in by_target.values():
+        previous = 0
+        for snapshot in sorted(of_target, key=lambda item: item.taken_at, reverse=True):
+            is_kept, is_previous = _is_kept(store, snapshot, previous, now)
+            is_kept = is_kept or snapshot.operation_id in wanted
+            previous += is_previous
+            (kept if is_kept else expired).append(snapshot)
+    return expired, kept
+
+
+def _is_kept(store: StateStore, snapshot: Snapshot, newer: int, now: datetime) -> tuple[bool, bool]:
+    """Whether a snapshot is kept, and whether it counts as a previous version."""
+    entries = store.load(snapshot.operation_id)
+    opened = entries[0].event if entries else None
+    if not isinstance(opened, OperationPlanned):
+        return True, False  # the state was lost: evidence is never thrown away
+    state = replay(entry.event for entry in entries)
+    if not is_ended(state):
+        return True, False
+    policy = opened.settings.rollback
+    is_young = now - snapshot.taken_at < timedelta(seconds=policy.retain_s)
+    is_previous = isinstance(state, Succeeded)
+    return is_previous and is_young and newer < policy.keep_previous, is_previous
