@@ -32,6 +32,7 @@ _INSERT_ENTRIES = insert(db.journal)
 
 
 def append(connection: Connection, offer: Offer, bodies: Sequence[str], lease: Lease | None) -> None:
+    """Adds the events of an offer to its operation's journal; see ``StateStore.append``."""
     if lease is not None:
         current(lease_row(connection, lease.key), lease)
     head = _head(connection, offer.operation_id)

@@ -18,6 +18,7 @@ _UPDATE_LEASE = (
 
 
 def lease_row(connection: Connection, key: str) -> LeaseRow | None:
+    """The row of a lease; None where there never was one."""
     row = connection.execute(_SELECT_LEASE, {"of_key": key}).mappings().first()
     if row is None:
         return None
@@ -28,6 +29,7 @@ def lease_row(connection: Connection, key: str) -> LeaseRow | None:
 
 
 def write_lease(connection: Connection, row: LeaseRow, *, is_new: bool = False) -> None:
+    """Sets the row of a lease."""
     values = {
         "holder": row.holder,
         "epoch": row.epoch,

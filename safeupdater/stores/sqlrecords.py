@@ -20,6 +20,7 @@ _UPDATE_RECORD = (
 
 
 def this_record(kind: str, key: str) -> dict[str, str]:
+    """The parameters of a statement about one record."""
     return {"of_kind": kind, "of_key": key}
 
 
@@ -38,6 +39,11 @@ def _floor(connection: Connection, kind: str) -> int | None:
 
 
 def put_record(connection: Connection, kind: str, key: str, body: str, expected: int | None) -> int:
+    """Writes a record and gives its new version.
+
+    Raises:
+        VersionConflict: it is not at the expected version.
+    """
     actual = _check_record(connection, kind, key, expected)
     if actual:
         changed = {"new_version": actual + 1, "new_body": body}
@@ -49,6 +55,11 @@ def put_record(connection: Connection, kind: str, key: str, body: str, expected:
 
 
 def delete_record(connection: Connection, kind: str, key: str, expected: int | None) -> None:
+    """Removes a record, and remembers how high its kind has been.
+
+    Raises:
+        VersionConflict: it is not at the expected version.
+    """
     actual = _check_record(connection, kind, key, expected)
     if not actual:
         return
