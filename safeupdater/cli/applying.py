@@ -134,8 +134,12 @@ def _agreed(session: Session, ready: Sequence[PlannedUpdate]) -> bool:
         session.err.print(
             Text.assemble("  ", (clean(target_name(update.target_id)), "bold"), f"  {clean(steps)}")
         )
-    with interruptible():
-        return session.confirm(f"Apply {counted(len(ready), 'update')}?")
+    try:
+        with interruptible():
+            return session.confirm(f"Apply {counted(len(ready), 'update')}?")
+    except (click.Abort, KeyboardInterrupt):
+        session.say("")  # the cursor stands behind the question
+        return False
 
 
 def show_results(session: Session, results: Sequence[OperationResult], plan: Plan | None = None) -> None:

@@ -13,6 +13,7 @@ from safeupdater.cli.exits import Exit, exit_of
 from safeupdater.cli.options import Command, Group
 from safeupdater.cli.progress import shown
 from safeupdater.cli.session import Session
+from safeupdater.cli.tables import target_name
 from safeupdater.cli.targets import find_asset
 from safeupdater.cli.working import working
 from safeupdater.config.units import parse_duration
@@ -51,6 +52,10 @@ def rollback(session: Session, target: str, by: str | None) -> int:
         with shown(session, updater):
             result = updater.rollback(target_id, by=by or session.caller)
     show_results(session, [result])
+    if result.outcome is Outcome.SUCCEEDED:
+        left = result.changes[0].current.version_text
+        hint = f"safeupdater quarantine allow {target_name(target_id)}"
+        session.say(f"{left} is not applied again by itself; to allow it: {hint}", "dim")
     # Turning back an update that is under way is what was asked for here.
     return Exit.DONE if result.outcome is Outcome.ROLLED_BACK else exit_of([result])
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from rich.console import Console
 from rich.text import Text
 
+from safeupdater.cli.tables import target_name
 from safeupdater.cli.text import clean
 from safeupdater.domain.notice import AlertRaised, Notice
 from safeupdater.domain.operation import (
@@ -37,7 +38,10 @@ _ENDS: Mapping[Outcome, tuple[str, str, str]] = {
 
 
 class Storyteller:
-    """An observer that prints what happens to a console, with the time since each operation began."""
+    """An observer that prints what happens to a console, with the time since each operation began.
+
+    While several operations are under way, each line says whose it is.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -49,30 +53,40 @@ class Storyteller:
         if isinstance(happening, JournalEntry):
             self._tell(happening)
         elif isinstance(happening, AlertRaised):
-            self._print("!", "yellow", f"alert ({happening.severity}): {happening.remedy}")
+            message = f"alert ({happening.severity}): {happening.remedy}"
+            self._print("!", "yellow", f"{self._whose(happening.target_id)}{message}")
 
     def _tell(self, entry: JournalEntry) -> None:
-        if isinstance(entry.event, OperationPlanned):
-            self._begin(entry, entry.event)
-            return
+        if entry.operation_id not in self._began:
+            self._begin(entry)
         line = self._line(entry)
         if line is not None:
-            began = self._began.setdefault(entry.operation_id, entry.at)
-            self._print(*line, at_s=(entry.at - began).total_seconds())
+            mark, style, message = line
+            since_s = (entry.at - self._began[entry.operation_id]).total_seconds()
+            self._print(mark, style, f"{self._whose(entry.target_id)}{message}", at_s=since_s)
+        if isinstance(entry.event, Finished):
+            self._began.pop(entry.operation_id, None)
+            self._going_back.discard(entry.operation_id)
 
-    def _begin(self, entry: JournalEntry, opened: OperationPlanned) -> None:
+    def _begin(self, entry: JournalEntry) -> None:
+        """Names an operation that is new, or that is taken up again."""
+        if not self._began:
+            self._console.print()
         self._began[entry.operation_id] = entry.at
-        name = opened.target_id.rpartition("/")[2]
-        steps = ", ".join(str(change) for change in opened.changes)
-        self._console.print()
-        self._console.print(Text.assemble((clean(name), "bold"), f"  {clean(steps)}"))
+        changes = entry.event.changes if isinstance(entry.event, OperationPlanned) else ()
+        steps = ", ".join(str(change) for change in changes)
+        name = clean(target_name(entry.target_id))
+        self._console.print(Text.assemble((name, "bold"), f"  {clean(steps)}" if steps else ""))
+
+    def _whose(self, target_id: str | None) -> str:
+        return f"{target_name(target_id)}: " if target_id and len(self._began) > 1 else ""
 
     def _print(self, mark: str, style: str, message: str, *, at_s: float | None = None) -> None:
         since = "" if at_s is None else f"{at_s:.0f} s"
         head = Text.assemble((f"{since:>7}  ", "dim"), (mark, style), " ")
         body = Text(clean(message), style=style if style.startswith("bold") else "")
         for index, line in enumerate(body.wrap(self._console, max(self._console.width - _MARGIN, 20))):
-            self._console.print(Text.assemble(" " * _MARGIN if index else head, line))
+            self._console.print(Text.assemble(" " * _MARGIN if index else head, line), soft_wrap=True)
 
     def _line(self, entry: JournalEntry) -> _Line | None:
         match entry.event:

@@ -86,3 +86,24 @@ class Shell:
     def json(self, *arguments: str) -> dict[str, Any]:
         """Runs one command line and gives its document."""
         return self(*arguments, "--output", "json").document
+
+    def lose_power(self, image: str) -> None:
+        """Lets the process die in the middle of an update to an image, the way a power cut would."""
+        self.world.publish(image)
+
+        class PowerCut(BaseException):
+            pass
+
+        perform = self.backend.perform
+
+        def dies(*arguments: object) -> object:
+            if "start" in arguments:
+                raise PowerCut
+            return perform(*arguments)  # type: ignore[arg-type]
+
+        self.backend.perform = dies  # type: ignore[method-assign,assignment]
+        with pytest.raises(PowerCut):
+            self("apply", "--yes")
+        self.backend.perform = perform  # type: ignore[method-assign]
+        # The process that died is this one, which lives: its lease must expire.
+        self.clock.advance(7200)

@@ -268,7 +268,7 @@ def test_recover_with_nothing_to_do_says_so(shell: Shell) -> None:
 
 
 def test_recover_finishes_what_was_interrupted(shell: Shell) -> None:
-    interrupt(shell)
+    shell.lose_power(f"example/web:{PATCH}")
     document = shell.json("recover")
     assert [item["outcome"] for item in document["operations"]] in (
         ["aborted"],
@@ -279,30 +279,8 @@ def test_recover_finishes_what_was_interrupted(shell: Shell) -> None:
     assert running(shell, "web") in ("1.0.0", PATCH)
 
 
-def interrupt(shell: Shell) -> None:
-    """Lets the process die in the middle of an update, the way a power cut would."""
-    shell.world.publish(f"example/web:{PATCH}")
-
-    class PowerCut(BaseException):
-        pass
-
-    perform = shell.backend.perform
-
-    def dies(*arguments: object) -> object:
-        if "start" in arguments:
-            raise PowerCut
-        return perform(*arguments)  # type: ignore[arg-type]
-
-    shell.backend.perform = dies  # type: ignore[method-assign,assignment]
-    with pytest.raises(PowerCut):
-        shell("apply", "--yes")
-    shell.backend.perform = perform  # type: ignore[method-assign]
-    # The process that died is this one, which lives: its lease must expire.
-    shell.clock.advance(7200)
-
-
 def test_apply_recovers_first(shell: Shell) -> None:
-    interrupt(shell)
+    shell.lose_power(f"example/web:{PATCH}")
     ran = shell("apply", "--yes")
     assert "recovered 1 unfinished operation" in ran.err
 
@@ -310,7 +288,7 @@ def test_apply_recovers_first(shell: Shell) -> None:
 def test_abort_says_whether_something_was_under_way(shell: Shell) -> None:
     shell("scan")
     assert shell("abort", "web").code == 1
-    interrupt(shell)
+    shell.lose_power(f"example/web:{PATCH}")
     assert shell.json("abort", "web") == {
         "apiVersion": "safeupdater/v1", "kind": "AbortRequest",
         "target_id": "memory://prod-1/web", "requested": True,
@@ -477,7 +455,7 @@ def test_doctor_says_what_it_found(shell: Shell) -> None:
 
 
 def test_doctor_names_what_is_unfinished_and_what_helps(shell: Shell) -> None:
-    interrupt(shell)
+    shell.lose_power(f"example/web:{PATCH}")
     ran = shell("doctor")
     assert "unfinished operations" in ran.out
     assert "safeupdater recover" in ran.out

@@ -6,6 +6,7 @@ import io
 from datetime import UTC, datetime
 from pathlib import Path
 
+import click
 import pytest
 from rich.console import Console, RenderableType
 
@@ -154,3 +155,59 @@ def test_the_counts_of_an_operation_with_a_long_name_fit_80_columns() -> None:
     (line,) = shown(board)
     assert len(line) <= 80
     assert line.endswith("probes: 120 good, 1 bad, 10 void")
+
+
+# --- the story --------------------------------------------------------------------------------------------
+
+
+def test_lines_say_whose_they_are_while_several_updates_are_under_way(shell: Shell) -> None:
+    (Path("policy.yaml")).write_text("version: 1\nmax_concurrent: 2\n")
+    for name in ("web", "api"):
+        shell.world.run(name, f"example/{name}:1.0.0")
+        shell.world.publish(f"example/{name}:1.0.1")
+    told = shell("apply", "--yes").err.splitlines()
+    healthy = [line for line in told if "healthy: " in line]
+    assert any("web: healthy" in line for line in healthy) or any("api: healthy" in line for line in healthy)
+    ready = [line for line in told if " ready (" in line]
+    assert [("web: ready" in line) + ("api: ready" in line) for line in ready] == [1, 1]
+
+
+def test_a_single_update_is_told_without_repeating_its_name(shell: Shell) -> None:
+    shell.world.run("web", "example/web:1.0.0")
+    shell.world.publish("example/web:1.0.1")
+    told = shell("apply", "--yes").err
+    assert "web  1.0.0 → 1.0.1\n" in told
+    assert "web: " not in told
+
+
+def test_an_update_that_is_taken_up_again_is_named(shell: Shell) -> None:
+    shell.world.run("web", "example/web:1.0.0")
+    shell.lose_power("example/web:1.0.1")
+    told = shell("recover").err
+    assert told.index("web\n") < told.index("taken up again")
+
+
+def test_after_a_rollback_by_hand_it_says_that_the_version_stays_away(shell: Shell) -> None:
+    shell.world.run("web", "example/web:1.0.0")
+    shell.world.publish("example/web:1.0.1")
+    shell("apply", "--yes")
+    assert "1.0.1 is not applied again by itself; to allow it: safeupdater quarantine allow web" in (
+        shell("rollback", "web").err
+    )
+    assert shell("apply", "--yes").code == 0
+    assert shell.world.containers["web"].image.tag == "1.0.0"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, click.Abort])
+def test_an_interruption_at_the_question_changes_nothing_and_says_so(
+    shell: Shell, error: type[BaseException]
+) -> None:
+    def asked(question: str) -> bool:
+        raise error
+
+    shell.world.run("web", "example/web:1.0.0")
+    shell.world.publish("example/web:1.0.1")
+    shell.confirm = asked
+    ran = shell("apply")
+    assert (ran.code, ran.err.endswith("\nnothing was changed\n")) == (6, True)
+    assert shell.world.containers["web"].image.tag == "1.0.0"
