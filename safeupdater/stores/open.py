@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from safeupdater.errors import ConfigurationError, MissingExtraError
+from safeupdater.errors import ConfigurationError
 from safeupdater.protocols import Clock, StateStore
 from safeupdater.stores.jsonfile import JsonFileStore
 from safeupdater.stores.memory import MemoryStore
@@ -36,10 +36,6 @@ def open_store(url: str, clock: Clock | None = None, **options: Any) -> StateSto
 
 
 def _open_sql(url: str, clock: Clock | None, options: dict[str, Any]) -> StateStore:
-    try:
-        from safeupdater.stores.sql import SqlStore
-    except ImportError as error:
-        raise MissingExtraError(
-            "an SQL store needs SQLAlchemy, which is not installed: pip install 'safeupdater[sql]'"
-        ) from error
+    from safeupdater.stores.sql import SqlStore
+
     return SqlStore(url, clock, **options)

@@ -28,7 +28,9 @@ class Seal:
         try:
             from cryptography.fernet import Fernet
         except ImportError as error:
-            raise MissingExtraError("sealing snapshots needs: pip install cryptography") from error
+            raise MissingExtraError(
+                "sealing snapshots needs cryptography, which is not installed: pip install 'safeupdater[sql]'"
+            ) from error
         self._fernet = Fernet(base64.urlsafe_b64encode(key))
 
     def __repr__(self) -> str:

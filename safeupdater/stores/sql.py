@@ -9,11 +9,18 @@ from types import TracebackType
 from typing import Any, Self
 
 import attrs
-from sqlalchemy import Connection, Engine, RowMapping, func, select
+
+from safeupdater.errors import CorruptState, MissingExtraError, StoreError
+
+try:
+    from sqlalchemy import Connection, Engine, RowMapping, func, select
+except ImportError as missing:
+    raise MissingExtraError(
+        "an SQL store needs SQLAlchemy, which is not installed: pip install 'safeupdater[sql]'"
+    ) from missing
 
 from safeupdater.codec import decode, decode_event, dumps, encode, encode_event, kind_of, loads
 from safeupdater.domain.operation import Event, JournalEntry, OperationPlanned
-from safeupdater.errors import CorruptState, StoreError
 from safeupdater.protocols import Clock, Lease, Stored
 from safeupdater.stores import sqlschema as db
 from safeupdater.stores.clock import SystemClock

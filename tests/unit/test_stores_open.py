@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import pytest
 
 from safeupdater.codec import dumps, loads
 from safeupdater.domain.operation import Finished, Outcome
-from safeupdater.errors import ConfigurationError, CorruptState, MissingExtraError, StoreError
+from safeupdater.errors import ConfigurationError, CorruptState, StoreError
 from safeupdater.protocols import StateStore
 from safeupdater.stores import open_store
 from safeupdater.stores.jsonfile import JsonFileStore
@@ -54,19 +52,6 @@ def test_a_url_of_no_store_is_a_configuration_error_that_shows_no_password(url: 
     with pytest.raises(ConfigurationError) as refused:
         open_store(url)
     assert "hunter2@" not in str(refused.value)
-
-
-def test_sqlalchemy_is_asked_for_only_by_sql_urls_and_named_when_missing(tmp_path: Path) -> None:
-    code = (
-        "import sys\nsys.modules['sqlalchemy'] = None\n"
-        "from safeupdater.stores import open_store\nfrom safeupdater.errors import MissingExtraError\n"
-        "open_store('memory:')\n"
-        "try: open_store('sqlite:///x.db')\n"
-        "except MissingExtraError as error: print(error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'safeupdater[sql]'" in done.stdout
-    assert issubclass(MissingExtraError, ConfigurationError)
 
 
 # --- SQLite files -----------------------------------------------------------------------------------------
