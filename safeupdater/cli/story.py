@@ -40,13 +40,14 @@ _ENDS: Mapping[Outcome, tuple[str, str, str]] = {
 class Storyteller:
     """An observer that prints what happens to a console, with the time since each operation began.
 
-    While several operations are under way, each line says whose it is.
+    Where operations go on side by side, each line says whose it is.
     """
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._began: dict[str, datetime] = {}
         self._going_back: set[str] = set()
+        self._latest: str | None = None
 
     def notify(self, happening: JournalEntry | Notice) -> None:
         """Prints one journal entry, if it is worth a line."""
@@ -77,9 +78,13 @@ class Storyteller:
         steps = ", ".join(str(change) for change in changes)
         name = clean(target_name(entry.target_id))
         self._console.print(Text.assemble((name, "bold"), f"  {clean(steps)}" if steps else ""))
+        self._latest = entry.target_id
 
     def _whose(self, target_id: str | None) -> str:
-        return f"{target_name(target_id)}: " if target_id and len(self._began) > 1 else ""
+        """The name, where the lines before do not say it already."""
+        is_clear = len(self._began) < 2 and target_id == self._latest
+        self._latest = target_id
+        return f"{target_name(target_id)}: " if target_id and not is_clear else ""
 
     def _print(self, mark: str, style: str, message: str, *, at_s: float | None = None) -> None:
         since = "" if at_s is None else f"{at_s:.0f} s"

@@ -13,10 +13,12 @@ from rich.console import Console, RenderableType
 from safeupdater.backends.memory import Behaviour, MemoryBackend, MemoryWorld
 from safeupdater.cli import tables
 from safeupdater.cli.progress import Board
+from safeupdater.cli.story import Storyteller
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.asset import Asset, AssetType, UpdateRecord
 from safeupdater.domain.change import VersionChangeType
 from safeupdater.domain.health import Tally
+from safeupdater.domain.operation import BecameReady, Finished, JournalEntry, Outcome, Resumed
 from safeupdater.protocols import Progress
 from safeupdater.update.executor import Progressed
 from tests.support.cli import Shell
@@ -160,16 +162,35 @@ def test_the_counts_of_an_operation_with_a_long_name_fit_80_columns() -> None:
 # --- the story --------------------------------------------------------------------------------------------
 
 
-def test_lines_say_whose_they_are_while_several_updates_are_under_way(shell: Shell) -> None:
-    (Path("policy.yaml")).write_text("version: 1\nmax_concurrent: 2\n")
-    for name in ("web", "api"):
-        shell.world.run(name, f"example/{name}:1.0.0")
-        shell.world.publish(f"example/{name}:1.0.1")
-    told = shell("apply", "--yes").err.splitlines()
-    healthy = [line for line in told if "healthy: " in line]
-    assert any("web: healthy" in line for line in healthy) or any("api: healthy" in line for line in healthy)
-    ready = [line for line in told if " ready (" in line]
-    assert [("web: ready" in line) + ("api: ready" in line) for line in ready] == [1, 1]
+def test_lines_say_whose_they_are_while_several_updates_are_under_way() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    storyteller = Storyteller(console)
+    for name, event in (
+        ("web", Resumed(by="ann", epoch=2)),
+        ("web", BecameReady(identity="c1", evidence="running")),
+        ("api", Resumed(by="ann", epoch=2)),
+        ("web", Finished(outcome=Outcome.SUCCEEDED)),
+        ("api", BecameReady(identity="c1", evidence="running")),
+        ("api", Finished(outcome=Outcome.SUCCEEDED)),
+    ):
+        storyteller.notify(
+            JournalEntry(
+                operation_id=f"op-{name}", target_id=f"docker://h/{name}", version=1, position=1, at=AT,
+                epoch=1, event=event,
+            )
+        )  # fmt: skip
+    assert isinstance(console.file, io.StringIO)
+    assert [line.strip() for line in console.file.getvalue().splitlines()] == [
+        "",
+        "web",
+        "0 s  ↻ taken up again after an interruption",
+        "0 s  ✓ ready (running); now it is watched",
+        "api",
+        "0 s  ↻ api: taken up again after an interruption",
+        "0 s  ✓ web: done: the new version runs and was watched",
+        "0 s  ✓ api: ready (running); now it is watched",
+        "0 s  ✓ done: the new version runs and was watched",
+    ]
 
 
 def test_a_single_update_is_told_without_repeating_its_name(shell: Shell) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
 from safeupdater.backends.docker import ContainerFilter, DockerBackend, DockerScanner
+from safeupdater.backends.docker.client import connect
 from safeupdater.backends.docker.faults import fault_of_message
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.health import Condition
@@ -700,3 +703,16 @@ def test_a_snapshot_shows_no_environment() -> None:
     drive = bench.drive()
     drive.capture()
     assert "hunter2" not in repr(drive.operation)
+
+
+@pytest.mark.parametrize(
+    "auths", [{"r.example.com": {"auth": "bm9wZQ=="}}, ["?"], {"r.example.com": {"auth": 7}}]
+)
+def test_damaged_logins_of_the_user_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, auths: object
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"auths": auths}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with pytest.raises(ConfigurationError, match=r"`docker login` anew") as raised:
+        connect("unix:///nothing.sock")
+    assert raised.value.__cause__ is None

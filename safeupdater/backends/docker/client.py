@@ -86,6 +86,12 @@ def connect(url: str | None = None, environment: Mapping[str, str] | None = None
             f"cannot use {safe_url(where)!r} as a Docker daemon: {said}; expected unix:///path or tcp://host:port,"
             " with DOCKER_CERT_PATH naming a directory with ca.pem, cert.pem and key.pem for TLS"
         ) from None
+    except (ValueError, TypeError, AttributeError, LookupError):
+        # docker-py stumbles like this over the logins in the user's configuration, which it reads at once.
+        raise ConfigurationError(
+            "the docker configuration (config.json in DOCKER_CONFIG or ~/.docker) cannot be read: "
+            "one of its logins is damaged; run `docker login` anew or remove it"
+        ) from None
     # A daemon is not a web site: no proxy, no .netrc, no CA bundle meant for the web.
     client.trust_env = False
     return client
