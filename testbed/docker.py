@@ -204,7 +204,11 @@ def _bridge(ip: Path) -> Iterator[tuple[str, str]]:
     name = f"su{os.getpid() % 10**6}n{next(_SUBNETS) % 1000}"
     block = _free_block(ip)
     first = next(block.subnets(new_prefix=24))
-    subprocess.run([ip, "link", "add", name, "type", "bridge"], check=True, capture_output=True)
+    # With an address of its own: else it takes one from its ports, and connections stall as containers go.
+    mac = f"02:42:{':'.join(f'{byte:02x}' for byte in first[1].packed)}"
+    subprocess.run(
+        [ip, "link", "add", name, "address", mac, "type", "bridge"], check=True, capture_output=True
+    )
     try:
         subprocess.run([ip, "addr", "add", f"{first[1]}/24", "dev", name], check=True, capture_output=True)
         subprocess.run([ip, "link", "set", name, "up"], check=True, capture_output=True)

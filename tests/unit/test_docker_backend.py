@@ -7,12 +7,14 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 import requests
 
 from safeupdater.backends.docker import ContainerFilter, DockerBackend, DockerScanner
 from safeupdater.backends.docker.client import connect
 from safeupdater.backends.docker.faults import fault_of_message
+from safeupdater.backends.docker.ourselves import own_container_id
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.health import Condition
 from safeupdater.domain.operation import Phase, Snapshot, StepStatus
@@ -245,6 +247,67 @@ def test_the_container_that_runs_us_and_what_carries_it_are_refused() -> None:
     for own in (identity, side):
         bench.backend = bench.make_backend(own_container=own)
         assert bench.refusal() == (StepStatus.REFUSED, "self")
+
+
+def test_whatever_is_in_our_network_may_be_us_and_is_refused() -> None:
+    bench = Bench()
+    owner = bench.daemon.run("vpn", f"{APP}:1.0.0")
+    between = bench.daemon.run("one", f"{APP}:1.0.0", HostConfig={"NetworkMode": f"container:{owner}"})
+    bench.daemon.run("web", f"{APP}:1.0.0", HostConfig={"NetworkMode": f"container:{between}"})
+    bench.daemon.run("other", f"{APP}:1.0.0")
+    bench.backend = bench.make_backend(own_container=owner)
+    assert bench.refusal() == (StepStatus.REFUSED, "self")
+    bench.backend = bench.make_backend(own_container=bench.daemon.find("other")["Id"])
+    assert bench.backend.preflight(bench.drive().operation).refusal is None
+
+
+_MOUNTED = f"1 2 8:1 /var/lib/docker/containers/{'a' * 64}/hostname /etc/hostname rw - ext4 x rw"
+
+
+@pytest.mark.parametrize(
+    ("mounted", "group", "found"),
+    [
+        (_MOUNTED, "0::/", "a"),
+        (_MOUNTED, f"4:memory:/docker/{'b' * 64}", "b"),
+        ("", f"0::/system.slice/docker-{'c' * 64}.scope", "c"),
+        ("1 2 8:1 / / rw - ext4 x rw", "0::/user.slice", None),
+    ],
+    ids=["files", "files of another", "group", "no container"],
+)  # fmt: skip
+def test_the_container_that_we_run_in_is_known(
+    tmp_path: Path, mounted: str, group: str, found: str | None
+) -> None:
+    (tmp_path / "mountinfo").write_text(mounted)
+    (tmp_path / "cgroup").write_text(group)
+    assert own_container_id(tmp_path) == (found and found * 64)
+    assert own_container_id(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize(
+    ("url", "settings"),
+    [
+        ("tcp://127.0.0.1:2375", {"ports": "2375"}),
+        ("tcp://web:9999", {}),
+        ("tcp://10.0.0.1:2375", {"host": "exposed"}),
+        ("tcp://127.0.0.1:2375", {"host": "socket"}),
+    ],
+    ids=["published port", "name", "exposed on the host", "socket on the host"],
+)  # fmt: skip
+def test_a_socket_proxy_that_carries_us_is_refused(url: str, settings: dict[str, str]) -> None:
+    bench = Bench()
+    body: dict[str, Any] = {"HostConfig": {"NetworkMode": "host" if "host" in settings else "bridge"}}
+    if settings.get("host") == "exposed":
+        body["ExposedPorts"] = {"2375/tcp": {}}
+    if settings.get("host") == "socket":
+        body["HostConfig"]["Binds"] = ["/var/run/docker.sock:/var/run/docker.sock"]
+    bench.daemon.run("web", f"{APP}:1.0.0", **body)
+    if "ports" in settings:
+        ports = {"80/tcp": [{"HostIp": "", "HostPort": settings["ports"]}], "81/tcp": None}
+        bench.daemon.find("web")["NetworkSettings"]["Ports"] = ports
+    client = docker.APIClient(base_url=url, version="1.41")
+    client.mount("http://", FakeTransport(bench.daemon))
+    bench.backend = DockerBackend(client, host="test", own_container=None)
+    assert bench.refusal() == (StepStatus.REFUSED, "self")
 
 
 def test_a_container_that_is_not_what_the_plan_was_made_for_is_superseded() -> None:

@@ -11,8 +11,12 @@ _CGROUP = re.compile(r"(?:docker[-/]|/)([0-9a-f]{64})(?:\.scope)?$", re.MULTILIN
 
 
 def own_container_id(proc: Path = Path("/proc/self")) -> str | None:
-    """The id of the container that this process runs in; None outside of one, or where it cannot be told."""
-    for file, pattern in (("mountinfo", _MOUNTED), ("cgroup", _CGROUP)):
+    """The id of the container that this process runs in; None outside of one, or where it cannot be told.
+
+    Of a container in the network of another it may be the id of that other, whose files it gets; where
+    control groups are not namespaced, they are exact.
+    """
+    for file, pattern in (("cgroup", _CGROUP), ("mountinfo", _MOUNTED)):
         try:
             text = (proc / file).read_text(errors="replace")
         except OSError:

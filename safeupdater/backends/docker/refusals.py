@@ -37,13 +37,33 @@ def _is_ourselves(subject: Subject) -> StepOutcome | None:
         return refused(
             "self", f"{subject.name} runs safeupdater itself and would stop its own update half-way"
         )
-    if any(dependant.id == subject.own_id for dependant in subject.dependants if dependant.must_follow):
+    if _may_be_ours(subject, subject.inspect):
+        return refused(
+            "self", f"{subject.name} is in the network that safeupdater is in, and may be what runs it"
+        )
+    if any(
+        _may_be_ours(subject, dependant.inspect) for dependant in subject.dependants if dependant.must_follow
+    ):
         return refused(
             "self", f"{subject.name} shares its namespaces with the container that runs safeupdater"
         )
     if _carries_our_connection(subject):
         return refused("self", f"{subject.name} is how safeupdater reaches the Docker daemon")
     return None
+
+
+def _may_be_ours(subject: Subject, inspect: Json) -> bool:
+    """Whether a container is the one that we run in as far as we know, or is in the network of that one.
+
+    Inside, a container that shares another's network looks like that other one.
+    """
+    current: Json | None = inspect
+    seen: set[str] = set()
+    while subject.own_id and current is not None and current["Id"] not in seen:
+        seen.add(str(current["Id"]))
+        kind, _, reference = str(section(current, "HostConfig").get("NetworkMode")).partition(":")
+        current = subject.daemon.inspect(reference) if kind == "container" else None
+    return subject.own_id in seen
 
 
 def _carries_our_connection(subject: Subject) -> bool:
@@ -55,7 +75,8 @@ def _carries_our_connection(subject: Subject) -> bool:
     url = urllib.parse.urlsplit(subject.daemon.api.url)
     if url.scheme == "unix" or url.hostname is None:
         return False
-    return url.hostname in _known_as(subject) or str(url.port) in _published_ports(subject)
+    is_near = url.hostname in _known_as(subject) or str(url.port) in _published_ports(subject)
+    return is_near or (url.scheme == "http" and _hands_on_the_socket(subject))
 
 
 def _known_as(subject: Subject) -> set[str]:
@@ -73,6 +94,14 @@ def _published_ports(subject: Subject) -> set[str]:
         return {port.partition("/")[0] for port in subject.config.get("ExposedPorts") or ()}
     ports = section(subject.inspect, "NetworkSettings").get("Ports") or {}
     return {str(binding["HostPort"]) for bindings in ports.values() for binding in bindings or ()}
+
+
+def _hands_on_the_socket(subject: Subject) -> bool:
+    """Whether it has the daemon's socket on the host's network, where any port may be its own."""
+    sources = {str(mount.get("Source")) for mount in subject.inspect.get("Mounts") or ()}
+    return subject.host_config.get("NetworkMode") == "host" and any(
+        source.endswith("docker.sock") for source in sources
+    )
 
 
 def _removes_itself(subject: Subject) -> StepOutcome | None:
