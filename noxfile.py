@@ -84,11 +84,9 @@ def live(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Every benchmark, each beside what it is compared with, in one run."""
     _install(session, "test")
-    chosen = [pathlib.Path(name) for name in session.posargs] or sorted(
-        pathlib.Path("benchmarks").glob("*.py")
-    )
-    for benchmark in chosen:
-        session.run("python", str(benchmark))
+    found = {path.stem for path in pathlib.Path("benchmarks").glob("*.py")} - {"report"}
+    for name in session.posargs or sorted(found):
+        session.run("python", "-m", f"benchmarks.{name}")
 
 
 @nox.session

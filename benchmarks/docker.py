@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-import attrs
 import docker
 
+from benchmarks.report import Line, printed
 from safeupdater.backends.docker import DockerBackend, DockerScanner
 from safeupdater.config import Policy
 from safeupdater.domain.operation import Outcome
@@ -44,27 +44,6 @@ POLICY = {
         "checks": [{"type": "http", "port": images.PORT, "path": "/health"}],
     },
 }  # fmt: skip
-
-
-@attrs.frozen
-class Line:
-    """One line of the table: what was measured, in which unit, and the budget it has to keep, if any."""
-
-    what: str
-    value: float
-    unit: str
-    budget: float | None = None
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether the value is within its budget."""
-        return self.budget is None or self.value <= self.budget
-
-    def __str__(self) -> str:
-        verdict = (
-            "" if self.budget is None else f"<= {self.budget:.2f}   {'ok' if self.is_kept else 'MISSED'}"
-        )
-        return f"{self.what:<62}{self.value:>10.2f} {self.unit:<8}{verdict}".rstrip()
 
 
 # --- the host -----------------------------------------------------------------------------------------------
@@ -265,18 +244,14 @@ def main() -> int:
     parser.add_argument("--containers", type=int, default=300, help="how many are scanned")
     parser.add_argument("--rounds", type=int, default=5, help="bad releases, and scans")
     options = parser.parse_args()
-    lines: list[Line] = []
     with Dockerd() as daemon, Registry() as registry:
         host = Host(daemon, registry)
-        for measured in (
+        measured = (
             lambda: measure_downtime(host, options.pairs),
             lambda: measure_way_back(host, options.rounds),
             lambda: measure_scan(host, options.containers, options.rounds),
-        ):
-            for line in measured():
-                print(line, flush=True)
-                lines.append(line)
-    return 0 if all(line.is_kept for line in lines) else 1
+        )
+        return printed(line for measure in measured for line in measure())
 
 
 if __name__ == "__main__":

@@ -9,20 +9,15 @@ budget is missed.
 from __future__ import annotations
 
 import argparse
-import os
-import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import attrs
-
+from benchmarks import stores
+from benchmarks.report import Line, printed
 from safeupdater.backends.memory import MemoryBackend, MemoryWorld
 from safeupdater.domain.artifact import ImageReference
-from safeupdater.domain.asset import Asset, AssetStatus
+from safeupdater.domain.asset import Asset
 from safeupdater.domain.candidate import Candidate
 from safeupdater.domain.change import Change, VersionChangeType
 from safeupdater.domain.decision import Decision, Reason, Verdict
@@ -30,35 +25,14 @@ from safeupdater.domain.health import HealthPolicy
 from safeupdater.domain.operation import OperationSettings, Outcome
 from safeupdater.domain.plan import PlannedUpdate
 from safeupdater.gates import gate
-from safeupdater.protocols import AssetPolicy, StateStore
+from safeupdater.protocols import AssetPolicy
 from safeupdater.stores.memory import MemoryStore
-from safeupdater.stores.open import open_store
 from safeupdater.testing.clock import FakeClock
 from safeupdater.update.executor import UpdateExecutor
 from safeupdater.update.review import PolicyReview
 
 UPDATES_PER_S = 2000
-OF_ONE_APPEND = 2.0
 SAMPLES = 30
-
-
-@attrs.frozen
-class Line:
-    """One line of the table: what was measured, in which unit, and the budget it has to keep, if any."""
-
-    what: str
-    value: float
-    unit: str
-    budget: float | None = None
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether the value is within its budget."""
-        return self.budget is None or self.value <= self.budget
-
-    def __str__(self) -> str:
-        verdict = "" if self.budget is None else f"<= {self.budget:g}   {'ok' if self.is_kept else 'MISSED'}"
-        return f"{self.what:<62}{self.value:>10.2f} {self.unit:<8}{verdict}".rstrip()
 
 
 # --- updates ------------------------------------------------------------------------------------------------
@@ -144,72 +118,6 @@ def updates_per_second(count: int, rounds: int) -> float:
     return best
 
 
-# --- stores -------------------------------------------------------------------------------------------------
-
-
-def _assets(count: int) -> list[Asset]:
-    world = MemoryWorld(FakeClock())
-    for number in range(count):
-        world.run(f"app{number}", f"app{number}:1.0.0", port=8080 + number, environment={"TIER": "web"})
-    return list(MemoryBackend(world).scan().assets)
-
-
-def _median_s(acts: list[Callable[[int], object]], times: int) -> list[float]:
-    """The median of each act, made in turns."""
-    taken: list[list[float]] = [[] for _ in acts]
-    for number in range(times):
-        for act, seconds in zip(acts, taken, strict=True):
-            began_s = time.perf_counter()
-            act(number)
-            seconds.append(time.perf_counter() - began_s)
-    return [statistics.median(seconds) for seconds in taken]
-
-
-def store_lines(kind: str, count: int, directory: Path) -> list[Line]:
-    """One change among many assets, and opening a store that holds them."""
-    url = {
-        "memory": "memory:",
-        "json": f"json:{directory}/json",
-        "sqlite": f"sqlite:///{directory}/state.db",
-    }[kind]
-    assets = _assets(count)
-    store = open_store(url)
-    for asset in assets:
-        store.put("asset", asset.id, asset)
-    line = b"x" * 700 + b"\n"
-    handle = os.open(directory / f"plain-{kind}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-
-    def change(number: int) -> None:
-        asset = assets[number * 7919 % count]
-        status = AssetStatus.HEALTHY if number % 2 else AssetStatus.UNKNOWN
-        store.put("asset", asset.id, attrs.evolve(asset, status=status))
-
-    def append(number: int) -> None:
-        os.write(handle, line)
-        os.fsync(handle)
-
-    changed_s, appended_s = _median_s([change, append], 200)
-    os.close(handle)
-    lines = [
-        Line(f"{kind}: one change among {count:,} assets", changed_s * 1000, "ms"),
-        Line(f"{kind}: … in fsynced appends of a line", changed_s / appended_s, "x", OF_ONE_APPEND),
-    ]
-    if kind != "memory":
-        store.close()
-        lines += _loading(url, count)
-    return lines
-
-
-def _loading(url: str, count: int) -> list[Line]:
-    began_s = time.process_time()
-    store: StateStore = open_store(url)
-    found = sum(1 for _ in store.iterate("asset"))
-    took_s = time.process_time() - began_s
-    store.close()
-    assert found == count
-    return [Line(f"{url.partition(':')[0]}: open and read {count:,} assets (CPU)", took_s, "s")]
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Prints the table; 1 where a budget is missed."""
     parser = argparse.ArgumentParser(
@@ -224,11 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
         Line(f"an update of {SAMPLES} samples in memory (CPU)", 1e6 / per_s, "us", 1e6 / UPDATES_PER_S),
         Line("… per second", per_s, "/s"),
     ]
-    with tempfile.TemporaryDirectory(prefix="su-benchmark-") as directory:
-        for kind in ("memory", "json", "sqlite"):
-            lines += store_lines(kind, options.assets, Path(directory))
-    print(*lines, sep="\n")
-    return 0 if all(line.is_kept for line in lines) else 1
+    return printed([*lines, *stores.all_lines(options.assets)])
 
 
 if __name__ == "__main__":

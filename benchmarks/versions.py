@@ -23,33 +23,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
-import attrs
 import packaging.version
 import semver
 
+from benchmarks.report import Line, printed
 from safeupdater.analysis import SemVerAnalyzer, ranges, schemes, strict
 
 ROOT = Path(__file__).resolve().parent.parent
 Measured = dict[str, float]
-
-
-@attrs.frozen
-class Line:
-    """One line of the table: what was measured, in which unit, and the budget it has to keep, if any."""
-
-    what: str
-    value: float
-    unit: str
-    budget: float | None = None
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether the value is within its budget."""
-        return self.budget is None or self.value <= self.budget
-
-    def __str__(self) -> str:
-        verdict = "" if self.budget is None else f"<= {self.budget:g}   {'ok' if self.is_kept else 'MISSED'}"
-        return f"{self.what:<58}{self.value:>10.2f} {self.unit:<6}{verdict}".rstrip()
 
 
 def forget() -> None:
@@ -240,15 +221,14 @@ def main() -> int:
     parser.add_argument("--tags", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=9)
     asked = parser.parse_args()
-    lines = [
-        *newest(asked.tags, asked.rounds),
-        *comparing(asked.rounds),
-        *deciding(asked.rounds),
-        *importing(asked.rounds),
-    ]
-    for line in lines:
-        print(line)
-    return 0 if all(line.is_kept for line in lines) else 1
+    return printed(
+        [
+            *newest(asked.tags, asked.rounds),
+            *comparing(asked.rounds),
+            *deciding(asked.rounds),
+            *importing(asked.rounds),
+        ]
+    )
 
 
 if __name__ == "__main__":

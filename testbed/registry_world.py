@@ -15,7 +15,7 @@ import attrs
 
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.registries.oci import Credentials, Limits, RegistryClient, RegistrySettings, Transport
-from testbed.authority import Authority
+from testbed.certificates import Authority
 from testbed.scripted_registry import Basic, Bearer, Filter, LoopbackNetwork, ScriptedRegistry
 
 REGISTRY = "registry.example"
@@ -53,7 +53,7 @@ class World:
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
         self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        self.authority = Authority(self.directory)
+        self.authority = Authority(self.directory / "authority.pem")
         self.network = LoopbackNetwork()
         self.clock = FakeClock()
         self._transports: dict[Limits, Transport] = {}
