@@ -188,8 +188,9 @@ class Asset:
     status: AssetStatus = AssetStatus.UNKNOWN
     last_scan: datetime | None = None
     last_update: datetime | None = None
-    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=_frozen_map, hash=False)
-    labels: Mapping[str, str] = attrs.field(factory=dict, converter=_frozen_text_map, hash=False)
+    # People put secrets into labels: both stay out of repr.
+    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=_frozen_map, hash=False, repr=False)
+    labels: Mapping[str, str] = attrs.field(factory=dict, converter=_frozen_text_map, hash=False, repr=False)
     update_history: tuple[UpdateRecord, ...] = ()
 
     def __attrs_post_init__(self) -> None:

@@ -15,10 +15,13 @@ def _frozen(value: Mapping[str, object]) -> Mapping[str, object]:
 
 @attrs.frozen(kw_only=True)
 class ProbeSpec:
-    """A health check by type name and options, as written in a policy: ``http``, ``tcp``, ``exec`` …"""
+    """A health check by type name and options, as written in a policy: ``http``, ``tcp``, ``exec`` …
+
+    Options may hold secrets, such as a header to log in with: they stay out of ``repr``.
+    """
 
     type: str
-    options: Mapping[str, object] = attrs.field(factory=dict, converter=_frozen, hash=False)
+    options: Mapping[str, object] = attrs.field(factory=dict, converter=_frozen, hash=False, repr=False)
 
 
 class Rule(enum.Enum):

@@ -79,11 +79,14 @@ class HookPoint(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Hook:
-    """A command that runs as a step of the operation: in the old container, or beside the updater."""
+    """A command that runs as a step of the operation: in the old container, or beside the updater.
+
+    Its arguments may hold secrets: they stay out of ``repr``.
+    """
 
     name: str
     point: HookPoint
-    argv: tuple[str, ...]
+    argv: tuple[str, ...] = attrs.field(repr=False)
     in_container: bool = True
     timeout_s: float = 300.0
 
@@ -111,7 +114,7 @@ class OperationSettings:
     rollback: RollbackPolicy = RollbackPolicy()
     hooks: tuple[Hook, ...] = ()
     unrunnable: Unrunnable = Unrunnable.DEFER
-    policy: Mapping[str, object] = attrs.field(factory=dict, converter=_frozen, hash=False)
+    policy: Mapping[str, object] = attrs.field(factory=dict, converter=_frozen, hash=False, repr=False)
 
 
 @attrs.frozen(kw_only=True)

@@ -22,7 +22,7 @@ class ExecCheck:
     ``exec_timeout``); any other ``BackendError`` means that nothing was measured.
     """
 
-    argv: tuple[str, ...] = attrs.field(converter=options.argv)
+    argv: tuple[str, ...] = attrs.field(converter=options.argv, repr=False)
     timeout_s: float | None = attrs.field(default=None, converter=options.timeout, alias="timeout")
 
     def check(self, target: ProbeTarget, timeout_s: float) -> Sample:

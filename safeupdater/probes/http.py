@@ -36,6 +36,11 @@ _CHUNKING_BYTES = 2 * MAX_BODY_BYTES
 _log = logging.getLogger("safeupdater.probes")
 
 
+def _without_query(path: str) -> str:
+    """The path for ``repr``: a query may hold a token."""
+    return repr(path.partition("?")[0])
+
+
 @attrs.frozen(kw_only=True)
 class HttpCheck:
     """Asks for a path and judges the status, and the body where ``contains`` or ``fields`` say how.
@@ -46,14 +51,14 @@ class HttpCheck:
     """
 
     port: int | None = attrs.field(default=None, converter=options.http_port)
-    path: str = attrs.field(default="/health", converter=options.path)
+    path: str = attrs.field(default="/health", converter=options.path, repr=_without_query)
     scheme: str = attrs.field(default="http", converter=options.scheme)
     method: str = attrs.field(default="GET", converter=options.method)
     host: str = attrs.field(default="", converter=options.host)
     headers: Mapping[str, str] = attrs.field(factory=dict, converter=options.headers, repr=False, hash=False)
     expect: tuple[tuple[int, int], ...] = attrs.field(default=((200, 299),), converter=options.statuses)
-    contains: str = attrs.field(default="", converter=options.text)
-    fields: Mapping[str, object] = attrs.field(factory=dict, converter=options.fields, hash=False)
+    contains: str = attrs.field(default="", converter=options.text, repr=False)
+    fields: Mapping[str, object] = attrs.field(factory=dict, converter=options.fields, hash=False, repr=False)
     timeout_s: float | None = attrs.field(default=None, converter=options.timeout, alias="timeout")
     verify: bool = attrs.field(default=True, converter=options.flag)
     ca_file: str = attrs.field(default="", converter=options.text)

@@ -19,6 +19,8 @@ import pytest
 from safeupdater.backends.docker import DockerBackend
 from safeupdater.cli.app import run
 from safeupdater.cli.session import World
+from safeupdater.config.policy import Policy
+from safeupdater.probes import HealthCheckFactory
 from safeupdater.registries.oci import RegistryClient
 from safeupdater.testing.clock import FakeClock
 from safeupdater.testing.fake_docker import CRASHES, FakeDocker
@@ -45,6 +47,7 @@ class Host:
     clock: FakeClock = attrs.field(factory=FakeClock)
     heard: str = ""
     codes: list[int] = attrs.field(factory=list)
+    environ: dict[str, str] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         login = base64.b64encode(f"user:{PASSWORD}".encode()).decode()
@@ -84,7 +87,7 @@ class Host:
         client = self.daemon.client(lambda daemon: FakeTransport(daemon, faults))
         environ = {
             "DOCKER_CONFIG": str(self.directory), "XDG_STATE_HOME": str(self.directory),
-            "SAFEUPDATER_POLICY": str(self.directory / "policy.yaml"),
+            "SAFEUPDATER_POLICY": str(self.directory / "policy.yaml"), **self.environ,
         }  # fmt: skip
         backend, tags = (
             DockerBackend(client, host="test", own_container=None),
@@ -146,3 +149,88 @@ def test_the_store_has_the_configuration_in_snapshots_only(host: Host) -> None:
     snapshots = [row for row in rows if row[0] == "snapshot"]
     assert found_in(repr([row for row in rows if row not in snapshots])) == []
     assert set(found_in(repr(snapshots))) == set(CONFIGURED), "the test can find them"
+
+
+# --- secrets in the policy and around it ------------------------------------------------------------------
+
+WRITTEN = {
+    name: f"Written-{number:02d}-planted-Zq9"
+    for number, name in enumerate(
+        ("hook", "probe_argument", "probe_header", "probe_query", "probe_body", "token", "key", "label")
+    )
+}
+CHECKS = f"""
+version: 1
+health:
+  window: 30s
+  interval: 10s
+  ready_timeout: 30s
+  checks:
+    - {{type: exec, argv: [/bin/check, "--password={WRITTEN["probe_argument"]}"]}}
+    - type: http
+      port: 1
+      path: "/health?token={WRITTEN["probe_query"]}"
+      headers: {{Authorization: "Bearer {WRITTEN["probe_header"]}"}}
+      contains: "{WRITTEN["probe_body"]}"
+hooks:
+  - {{name: dump, point: before_switch, command: [/bin/dump, "--password={WRITTEN["hook"]}"]}}
+"""
+
+
+def written_in(text: str) -> list[str]:
+    return [name for name, secret in WRITTEN.items() if secret in text]
+
+
+@pytest.fixture
+def talkative(host: Host) -> Host:
+    (host.directory / "policy.yaml").write_text(CHECKS)
+    host.environ = {
+        "SAFEUPDATER_WEBHOOK_URL": f"http://127.0.0.1:1/services/{WRITTEN['token']}?t={WRITTEN['token']}",
+        "SAFEUPDATER_WEBHOOK_SECRET": WRITTEN["key"],
+    }
+    host.daemon.run("labelled", f"{host.registry.host}/app:1.0.0", Labels={"auth": WRITTEN["label"]})
+    host.release("1.0.1")
+    return host
+
+
+def test_what_a_policy_a_label_or_a_webhook_holds_in_secret_is_told_to_nobody(
+    talkative: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for command in ("scan", "plan", "apply --yes", "history", "doctor", "quarantine list", "state path"):
+        talkative(*command.split())
+        talkative(*command.split(), "-o", "json")
+    talkative("policy", "explain", "web")
+    assert any(command[0] == "/bin/dump" for command in talkative.daemon.executed), "the hook ran"
+    assert any(command[0] == "/bin/check" for command in talkative.daemon.executed), "the probe ran"
+    assert written_in(talkative.heard) == []
+    assert written_in(caplog.text) == []
+
+
+def test_values_that_hold_the_policy_do_not_show_it(talkative: Host) -> None:
+    policy = Policy.load(str(talkative.directory / "policy.yaml"))
+    backend = DockerBackend(talkative.daemon.client(), host="test", own_container=None)
+    (web,) = [asset for asset in backend.scan().assets if asset.name == "labelled"]
+    settings = policy.for_asset(web).settings
+    checks = [HealthCheckFactory().create(spec.type, **spec.options) for spec in settings.health.checks]
+    shown = repr((policy, web, settings, settings.hooks, settings.health, checks))
+    assert settings.hooks, "there is something to show"
+    assert written_in(shown) == []
+
+
+def test_the_store_has_of_a_policys_secrets_what_recovery_needs(talkative: Host) -> None:
+    """An update that is taken up again has its hooks and checks from the journal; SECURITY.md says so."""
+    talkative("apply", "--yes")
+    with sqlite3.connect(talkative.directory / "state.db") as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+        holding = {
+            (table, name)
+            for table in tables
+            for row in database.execute(f"SELECT * FROM {table}").fetchall()
+            for name in written_in(repr(row))
+        }
+    in_journal = {name for table, name in holding if table == "safeupdater_journal"}
+    assert in_journal == {"hook", "probe_argument", "probe_header", "probe_query", "probe_body"}
+    assert holding - {("safeupdater_journal", name) for name in in_journal} == {
+        ("safeupdater_records", "label")
+    }
