@@ -16,7 +16,7 @@ import attrs
 from safeupdater.backends.docker import backend, recreate, retention, staging, switching
 from safeupdater.backends.docker.daemon import Daemon
 from safeupdater.backends.docker.snapshot import is_running
-from safeupdater.backends.docker.work import Work, name_of
+from safeupdater.backends.docker.work import Work, name_of, refused
 from safeupdater.domain.health import Condition, Observation
 from safeupdater.domain.operation import DONE, StepOutcome
 from tests.simulation.docker_crashes import Sample, first_faults, one_fault, start_of, two_faults
@@ -37,6 +37,10 @@ class Bug:
 
 def _nothing(*_: Any, **__: Any) -> StepOutcome:
     return DONE
+
+
+def _cannot(*_: Any, **__: Any) -> StepOutcome:
+    return refused("previous_gone", "there is nothing to go back to")
 
 
 def _remove_too_early(work: Work) -> StepOutcome:
@@ -159,7 +163,7 @@ BUGS = (
     Bug("a crash is not looked at", "I10", ((backend, "observe_new", _all_is_well),), "bad"),
     Bug(
         "networks are forgotten", "I1",
-        ((staging, "_join_networks", _nothing), (staging, "losses", lambda *_: [])),
+        ((staging, "join_networks", _nothing), (staging, "losses", lambda *_: [])),
     ),
     Bug(
         "nameless volumes are forgotten", "I5",
@@ -170,7 +174,15 @@ BUGS = (
         ((backend, "release", _release_at_once),), "bad after a good one",
     ),
     Bug("without a policy it counts as stopped", "I1", ((Work, "halt", _halt_what_restarts),)),
-    Bug("our own parking counts as foreign", "I1", ((switching, "_changes", _any_change),)),
+    Bug(
+        "our own parking counts as foreign", "I1",
+        ((switching, "_changes", _any_change), (switching, "_has_begun", lambda *_: False)),
+    ),
+    Bug(
+        "what was begun is left as it is", "I1",
+        ((switching, "_has_begun", lambda *_: False),), "with a sidecar",
+    ),
+    Bug("what was pruned is not made again", "I1", ((switching, "remake", _cannot),), "bad"),
     Bug(
         "the old one starts before the new one stops", "I1",
         ((backend, "STEPS", attrs.evolve(backend.STEPS, restoring=("start_old", *_RESTORING))),), "bad",

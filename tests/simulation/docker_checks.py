@@ -11,7 +11,13 @@ import pickle
 from collections import Counter
 from typing import Any
 
-from safeupdater.backends.docker.names import KEEP_REPOSITORY, OPERATION_LABEL, base_name, keep_reference
+from safeupdater.backends.docker.names import (
+    KEEP_REPOSITORY,
+    OPERATION_LABEL,
+    REMADE_LABEL,
+    base_name,
+    keep_reference,
+)
 from safeupdater.domain.operation import (
     AbortRequested,
     Finished,
@@ -149,6 +155,7 @@ class CheckedLife(Life):
         outcome, expected = self.outcome, self.before.scenario.expected
         self._check_journal(outcome)
         if self.is_excused:
+            self._check_what_is_left(outcome)
             return
         self.holds(
             "I10",
@@ -165,6 +172,29 @@ class CheckedLife(Life):
         self._check_restart()
         if is_undisturbed:
             self.holds("I11", outcome is expected, f"undisturbed it ends as {outcome}")
+
+    def _check_what_is_left(self, outcome: Outcome) -> None:
+        """Somebody removed something: what is still there is as it was, and what went back is all there."""
+        self.holds("I1", outcome is not Outcome.ROLLBACK_FAILED, "what was removed was not made again")
+        if outcome is Outcome.SUCCEEDED:
+            return
+        is_back = outcome in (Outcome.ROLLED_BACK, Outcome.ABORTED)
+        now = {name_of(item): item for item in self.daemon.containers.values()}
+        for name in self.before.members:
+            was = self.before.containers[name]
+            found = now.get(name)
+            if was["Id"] in self.daemon.containers:
+                self.holds("I1", found and found["Id"] == was["Id"], f"{name} did not get its name back")
+            if found is None:
+                is_lost = is_back and name in self.before.running
+                self.holds("I1", not is_lost, f"{outcome}, and there is no {name}")
+                continue
+            self._check_kept(
+                name, was, found, now.get("web", found), is_new=False, is_remade=found["Id"] != was["Id"]
+            )
+            is_down = name in self.before.running and not found["State"]["Running"]
+            is_down = is_down and not (self.restarted and self.before.scenario.policy == "no")
+            self.holds("I1", not is_down, f"{outcome}, and {name} does not run")
 
     def _check_journal(self, outcome: Outcome) -> None:
         events = self.events(self._operation_id)
@@ -202,11 +232,13 @@ class CheckedLife(Life):
         if is_new:
             self._check_new(main)
 
-    def _check_kept(self, name: str, was: Json, now: Json, main: Json, *, is_new: bool) -> None:
+    def _check_kept(
+        self, name: str, was: Json, now: Json, main: Json, *, is_new: bool, is_remade: bool = False
+    ) -> None:
         """What nobody decided to change is as it was."""
         policy, before = now["HostConfig"]["RestartPolicy"], was["HostConfig"]["RestartPolicy"]
         self.holds("I1", _policy(policy) == _policy(before), f"{name} restarts by {policy}, not by {before}")
-        left_out = _UPDATES_ITS_OWN if is_new else ("RestartPolicy",)
+        left_out = _UPDATES_ITS_OWN if is_new or is_remade else ("RestartPolicy",)
         self.holds(
             "I1",
             _without(now["HostConfig"], left_out) == _without(was["HostConfig"], left_out),
@@ -223,7 +255,8 @@ class CheckedLife(Life):
         networks, had_networks = _networks(now), _networks(was)
         self.holds("I1", networks == had_networks, f"{name} is on {networks}, not on {had_networks}")
         if not is_new:
-            self.holds("I1", now["Config"] == was["Config"], f"{name} has another Config")
+            config, had_config = _config(now, is_remade), _config(was, is_remade)
+            self.holds("I1", config == had_config, f"{name} has another Config: {config}, not {had_config}")
             self.holds("I1", now["Image"] == was["Image"], f"{name} has another image")
 
     def _check_new(self, main: Json) -> None:
@@ -304,6 +337,18 @@ def _without(section: Json, keys: tuple[str, ...]) -> Json:
     return {
         key: value for key, value in section.items() if key not in keys and value not in (None, "", [], {})
     }
+
+
+def _config(container: Json, is_remade: bool) -> Json:
+    """A container's Config; of one that was made again, without what comes from its id, and our label."""
+    config = dict(container["Config"])
+    if is_remade:
+        labels = {key: value for key, value in config.pop("Labels").items() if key != REMADE_LABEL}
+        is_own = config.pop("Hostname") == container["Id"][:12]
+        config["Env"] = sorted(config["Env"])
+        config |= {"Labels": labels, "Hostname": is_own}
+        return _without(config, ())
+    return config
 
 
 def _policy(policy: Json) -> tuple[str, int]:

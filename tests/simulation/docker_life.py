@@ -108,7 +108,7 @@ class _LoggedStore:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._inner, name)
-        if name not in ("put", "put_many", "delete", "append", "acquire", "renew", "release"):
+        if name not in ("put", "put_many", "delete", "append", "acquire", "renew", "release", "prune"):
             return method
 
         def change(*arguments: Any, **options: Any) -> Any:

@@ -14,6 +14,7 @@ import requests
 from safeupdater.backends.docker import ContainerFilter, DockerBackend, DockerScanner
 from safeupdater.backends.docker.client import connect
 from safeupdater.backends.docker.faults import fault_of_message
+from safeupdater.backends.docker.names import REMADE_LABEL
 from safeupdater.backends.docker.ourselves import own_container_id
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.health import Condition
@@ -629,6 +630,96 @@ def test_what_the_daemon_starts_while_it_is_being_stopped_is_stopped() -> None:
     drive.step(Phase.RESTORING, "stop_new")
     assert bench.transport.calls[-1].endswith("/stop")
     assert bench.daemon.running() == set()
+
+
+class Pruning(FakeTransport):
+    """Before a certain call somebody removes all stopped containers."""
+
+    def __init__(self, daemon: FakeDocker, before: str) -> None:
+        super().__init__(daemon)
+        self.before = before
+
+    def send(self, request: Any, *args: Any, **options: Any) -> Any:
+        if self.before and self.before in f"{request.method} {request.url}":
+            self.before = ""
+            for container in list(self.daemon.containers.values()):
+                if not container["State"]["Running"]:
+                    self.daemon.remove(container["Id"], with_volumes=False)
+        return super().send(request, *args, **options)
+
+
+def test_an_old_container_that_was_pruned_is_made_again_as_it_was() -> None:
+    bench = Bench()
+    bench.daemon.networks["front"] = "3" * 64
+    bench.daemon.run(
+        "web", f"{APP}:1.0.0", Env=["MINE=1"], Volumes={"/nameless": {}}, Labels={"mine": "yes"},
+        HostConfig={"RestartPolicy": {"Name": "always"}, "NetworkMode": "front"},
+        NetworkingConfig={"EndpointsConfig": {"front": {"Aliases": ["deep"]}}},
+    )  # fmt: skip
+    was = bench.daemon.find("web")
+    drive = bench.drive()
+    drive.switch()
+    bench.transport.daemon.remove("web.su-old", with_volumes=False)
+    drive.restore()
+    now = bench.daemon.find("web")
+    assert bench.daemon.running() == {"web"}
+    assert now["Image"] == was["Image"]
+    assert now["HostConfig"]["RestartPolicy"]["Name"] == "always"
+    assert now["Config"]["Env"] == was["Config"]["Env"]
+    assert now["Config"]["Labels"] == {"mine": "yes", REMADE_LABEL: "op-1"}
+    assert [mount["Name"] for mount in now["Mounts"]] == [mount["Name"] for mount in was["Mounts"]]
+    assert now["NetworkSettings"]["Networks"]["front"]["Aliases"] == ["deep", now["Id"][:12]]
+    assert bench.backend.observe(drive.operation, old=True).condition is Condition.READY
+
+
+def test_pruned_in_the_middle_of_going_back_it_is_looked_at_again() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    drive = bench.drive()
+    drive.switch()
+    bench.transport = Pruning(bench.daemon, before="/rename?name=web")
+    drive = Drive(bench.make_backend(), drive.operation)
+    drive.step(Phase.RESTORING, "stop_new")
+    with pytest.raises(StepStopped) as stopped:
+        drive.step(Phase.RESTORING, "return_name")
+    assert stopped.value.outcome.status is StepStatus.RETRY
+    drive.restore()
+    assert bench.daemon.running() == {"web"}
+    assert bench.daemon.find("web")["Config"]["Image"] == f"{APP}:1.0.0"
+
+
+def test_a_dependant_that_was_pruned_while_it_was_parked_does_not_keep_the_service_down() -> None:
+    bench = Bench()
+    owner = bench.daemon.run("web", f"{APP}:1.0.0")
+    bench.daemon.run("side", f"{APP}:1.0.0", HostConfig={"NetworkMode": f"container:{owner}"})
+    drive = bench.drive()
+    drive.capture()
+    drive.perform(Phase.STAGING)
+    bench.transport = Pruning(
+        bench.daemon, before=f"POST http+docker://localhost/v1.41/containers/{owner}/stop"
+    )
+    drive = Drive(bench.make_backend(), drive.operation)
+    with pytest.raises(StepStopped) as stopped:
+        drive.perform(Phase.SWITCHING)
+    assert stopped.value.outcome.status is StepStatus.REFUSED
+    drive.restore()
+    assert bench.daemon.running() == {"web", "side"}
+
+
+def test_what_was_begun_is_undone_where_somebody_changed_something_meanwhile() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    drive = bench.drive()
+    drive.capture()
+    drive.perform(Phase.STAGING)
+    drive.step(Phase.SWITCHING, "compare_live")
+    drive.step(Phase.SWITCHING, "park_old")
+    bench.daemon.find("web.su-old")["HostConfig"]["Memory"] = 1
+    with pytest.raises(StepStopped) as stopped:
+        drive.step(Phase.SWITCHING, "compare_live")
+    assert stopped.value.outcome.status is StepStatus.REFUSED
+    drive.restore()
+    assert bench.daemon.running() == {"web"}
 
 
 def test_what_a_container_runs_keeps_its_names_though_a_snapshot_of_it_goes() -> None:

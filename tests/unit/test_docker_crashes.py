@@ -91,3 +91,13 @@ def test_each_planted_design_bug_is_noticed_by_what_it_breaks(bug: Bug) -> None:
     caught = look_for(bug)
     assert caught.violation is not None, "not noticed"
     assert f"{bug.scenario}: {bug.breaks}:" in caught.violation
+
+
+@pytest.mark.xfail(
+    strict=True, reason="what ran at the first look and not in the snapshot is waited for in vain"
+)
+def test_what_ends_between_the_first_look_and_the_snapshot_is_left_as_it_is() -> None:
+    player = Player("not restarted")
+    calls = player.live((), player.start.moment).calls
+    looks = [number for number, call in enumerate(calls, start=1) if call.endswith("/containers/web/json")]
+    assert replay("not restarted", (Mishap(looks[1], Fault.RESTART_BEFORE),)).violations == []

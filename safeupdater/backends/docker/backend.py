@@ -213,7 +213,8 @@ class DockerBackend:
             BackendError: the daemon did not answer, or the container is gone.
         """
         work = self._work(operation)
-        found = work.daemon.inspect(work.content.main.id if old and work.members else _name(operation))
+        is_captured = old and bool(work.members)
+        found = work.find_old(work.content.main) if is_captured else work.daemon.inspect(_name(operation))
         if found is None:
             raise BackendError(
                 f"there is no container {_name(operation)} to probe", code="gone", transient=True
@@ -242,7 +243,8 @@ class DockerBackend:
         except BackendError as error:
             if error.transient:
                 raise
-            answer = retry if error.code == "conflict" else refused
+            # Somebody was between the look and the call: another look tells what to do now.
+            answer = retry if error.code in ("conflict", "not_found") else refused
             return answer(error.code, error.message)
 
     def collect(self, expired: Sequence[Snapshot], kept: Sequence[Snapshot]) -> tuple[str, ...]:

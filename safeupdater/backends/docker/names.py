@@ -7,6 +7,9 @@ import re
 OPERATION_LABEL = "safeupdater.operation"
 """On every container that we created: the operation that did. Labels last as long as the container."""
 
+REMADE_LABEL = "safeupdater.remade"
+"""On a container that was made again because somebody removed the old one: the operation that did."""
+
 KEEP_REPOSITORY = "safeupdater/keep"
 """Images under this name are what rollbacks need; ``docker image prune`` passes tagged images by."""
 

@@ -50,7 +50,7 @@ def observe_old(work: Work, name: str) -> Observation:
         found = work.daemon.inspect(name)
         was_running = True if found is None else is_running(found)
     else:
-        found = work.daemon.inspect(work.content.main.id)
+        found = work.find_old(work.content.main)
         was_running = work.content.main.was_running
     if found is None:
         return Observation(Condition.ABSENT, "absent", f"there is no container {name}")

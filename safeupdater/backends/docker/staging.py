@@ -131,7 +131,7 @@ def create_candidate(work: Work) -> StepOutcome:
             new = work.daemon.inspect(member.candidate)
         if new is None:
             return retry("candidate_gone", f"{member.candidate} vanished after it was created")
-        _join_networks(work, new, wanted)
+        join_networks(work, new, wanted)
         renamed[member.id] = str(new["Id"])
     return DONE
 
@@ -167,7 +167,7 @@ def _planned(work: Work, member: Member, renamed: dict[str, str]) -> tuple[Succe
     """The wanted successor of a member and its image; an outcome where it cannot be had."""
     is_main = member is work.content.main
     image = work.wanted.find(work.daemon) if is_main else member.image
-    text = work.wanted.text if is_main else _own_text(work, member)
+    text = work.wanted.text if is_main else own_text(work, member)
     if image is None or text is None:
         return retry("image_gone", f"the image for {member.name} vanished from this host")
     wanted = successor(
@@ -180,7 +180,7 @@ def _planned(work: Work, member: Member, renamed: dict[str, str]) -> tuple[Succe
     return wanted, image
 
 
-def _own_text(work: Work, member: Member) -> str | None:
+def own_text(work: Work, member: Member) -> str | None:
     """A dependant's own reference, pinned where its tag has meanwhile moved to another image."""
     text = str(member.config["Image"])
     named = work.daemon.inspect_image(text)
@@ -200,7 +200,8 @@ def _pinned_texts(text: str, digests: Iterable[str]) -> Iterator[str]:
             yield f"{text.partition('@')[0]}@{digest}"
 
 
-def _join_networks(work: Work, new: Json, wanted: Successor) -> None:
+def join_networks(work: Work, new: Json, wanted: Successor) -> None:
+    """Attaches a container to the networks that are wanted, and to no other."""
     attached = set(endpoints(new))
     if not wanted.has_networks:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from safeupdater.backends.docker.client import Json
 from safeupdater.backends.docker.recreate import endpoint_settings
+from safeupdater.backends.docker.remaking import remake
 from safeupdater.backends.docker.snapshot import Member, endpoints, is_running, section
 from safeupdater.backends.docker.split import differing, meaningful
 from safeupdater.backends.docker.work import Work, gone, name_of, refused, retry, superseded
@@ -12,7 +13,27 @@ from safeupdater.errors import BackendError
 
 
 def compare_live(work: Work) -> StepOutcome:
-    """Makes sure that what runs is still what was captured; what we ourselves already did does not count."""
+    """Makes sure that what runs is still what was captured; what we ourselves already did does not count.
+
+    What was begun must be undone: then a difference leads back, rather than to leaving everything as it is.
+    """
+    difference = _difference(work)
+    if difference is not DONE and any(_has_begun(work, member) for member in work.members):
+        return refused(difference.code, difference.message)
+    return difference
+
+
+def _has_begun(work: Work, member: Member) -> bool:
+    """Whether an old container was touched: it has another name, no restart policy, or does not run."""
+    old = work.daemon.inspect(member.id)
+    if old is None:
+        return False
+    policy = section(old, "HostConfig").get("RestartPolicy") or {}
+    is_as_it_was = name_of(old) == member.name and is_running(old) == member.was_running
+    return not is_as_it_was or meaningful(policy) != meaningful(member.restart_policy)
+
+
+def _difference(work: Work) -> StepOutcome:
     for member in work.members:
         old = work.daemon.inspect(member.id)
         if old is None:
@@ -70,7 +91,8 @@ def park_old(work: Work) -> StepOutcome:
     for member in work.last_first:
         old = work.daemon.inspect(member.id)
         if old is None:
-            return _missing(work, member)
+            # What was stopped before it must run again, whatever became of this one.
+            return refused("previous_gone", f"{member.name} was removed by somebody else just now")
         work.halt(old)
         if name_of(old) == member.name:
             work.daemon.rename(member.id, member.parked)
@@ -155,39 +177,49 @@ def stop_new(work: Work) -> StepOutcome:
 
 
 def return_name(work: Work) -> StepOutcome:
-    """Gives the old containers their names back."""
+    """Gives the old containers their names back; one that is gone is made again.
+
+    It was stopped by us, and whoever clears up stopped containers did not want to be without the service.
+    """
+    renamed: dict[str, str] = {}
     for member in work.members:
-        old = work.daemon.inspect(member.id)
-        if old is None:
-            return _lost(work, member)
-        if name_of(old) == member.name:
-            continue
-        holder = work.daemon.inspect(member.name)
-        if holder is not None and not work.is_ours(holder):
-            return superseded(f"somebody else created a container {member.name}; yours is {name_of(old)}")
-        if holder is not None:
-            work.daemon.rename(str(holder["Id"]), member.candidate)
-        work.daemon.rename(member.id, member.name)
+        old = work.find_old(member)
+        if old is None or name_of(old) != member.name:
+            outcome = _free_name(work, member, old)
+            if outcome is not None:
+                return outcome
+        if old is None or work.is_remade(old):
+            outcome = remake(work, member, renamed)
+            if outcome is not DONE:
+                return outcome
+        elif name_of(old) != member.name:
+            work.daemon.rename(member.id, member.name)
+        standing = old or work.find_old(member)
+        renamed[member.id] = str(standing["Id"]) if standing else member.id
     return DONE
 
 
-def _lost(work: Work, member: Member) -> StepOutcome:
+def _free_name(work: Work, member: Member, old: Json | None) -> StepOutcome | None:
+    """Takes the name from the new container; the outcome where somebody else's has it."""
     holder = work.daemon.inspect(member.name)
     if holder is not None and not work.is_ours(holder):
-        return superseded(f"{member.name} was created anew by somebody else")
-    if holder is None and work.find_new(member) is None:
-        return gone(f"{member.name} was removed by somebody else")
-    return refused(
-        "previous_gone", f"the old {member.name} was removed by somebody else: nothing to go back to"
-    )
+        yours = f"; yours is {name_of(old)}" if old is not None else ""
+        return superseded(f"somebody else created a container {member.name}{yours}")
+    if holder is not None:
+        work.daemon.rename(str(holder["Id"]), member.candidate)
+    return None
+
+
+def _vanished(member: Member) -> StepOutcome:
+    return retry("previous_gone", f"the old {member.name} was removed by somebody else just now")
 
 
 def restore_policy(work: Work) -> StepOutcome:
     """Gives the old containers their restart policies back, before they run: a crash must not lose them."""
     for member in work.members:
-        old = work.daemon.inspect(member.id)
+        old = work.find_old(member)
         if old is None:
-            return _lost(work, member)
+            return _vanished(member)
         work.set_policy(old, member.restart_policy)
     return DONE
 
@@ -195,9 +227,9 @@ def restore_policy(work: Work) -> StepOutcome:
 def start_old(work: Work) -> StepOutcome:
     """Starts the old containers that ran before."""
     for member in work.members:
-        old = work.daemon.inspect(member.id)
+        old = work.find_old(member)
         if old is None:
-            return _lost(work, member)
+            return _vanished(member)
         if member.was_running and not is_running(old):
-            work.daemon.start(member.id)
+            work.daemon.start(str(old["Id"]))
     return DONE

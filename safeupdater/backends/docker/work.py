@@ -8,7 +8,7 @@ import attrs
 
 from safeupdater.backends.docker.client import Json
 from safeupdater.backends.docker.daemon import Daemon
-from safeupdater.backends.docker.names import OPERATION_LABEL, keep_reference
+from safeupdater.backends.docker.names import OPERATION_LABEL, REMADE_LABEL, keep_reference
 from safeupdater.backends.docker.snapshot import Captured, Member, captured, is_running, section
 from safeupdater.backends.docker.target import Wanted, wanted_image
 from safeupdater.domain.operation import StepOutcome, StepStatus
@@ -61,8 +61,15 @@ class Work:
 
     def is_ours(self, inspect: Json | None) -> bool:
         """Whether a container was created by this operation."""
+        return self._carries(OPERATION_LABEL, inspect)
+
+    def is_remade(self, inspect: Json | None) -> bool:
+        """Whether a container was made again by this operation, in the place of an old one."""
+        return self._carries(REMADE_LABEL, inspect)
+
+    def _carries(self, label: str, inspect: Json | None) -> bool:
         labels = section(section(inspect or {}, "Config"), "Labels")
-        return labels.get(OPERATION_LABEL) == self.operation.operation_id
+        return labels.get(label) == self.operation.operation_id
 
     def find_new(self, member: Member) -> Json | None:
         """The successor, under either of its names; None where there is none of ours."""
@@ -71,6 +78,14 @@ class Work:
             if self.is_ours(found):
                 return found
         return None
+
+    def find_old(self, member: Member) -> Json | None:
+        """The old container, or the one that was made again in its place; None where there is neither."""
+        found = self.daemon.inspect(member.id)
+        if found is None:
+            found = self.daemon.inspect(member.name)
+            return found if self.is_remade(found) else None
+        return found
 
     def halt(self, inspect: Json) -> None:
         """Stops a container for good: the daemon must not start it again by itself."""
