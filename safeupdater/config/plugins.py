@@ -1,14 +1,9 @@
-"""Extensions of other packages: found by name among the installed entry points, when they are used.
-
-Nothing is scanned at import, and nothing is loaded that was not named. What is loaded runs in this
-process with its rights: name only what you trust.
-"""
+"""Extensions that a policy names: gates of other packages, run with a deadline."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from importlib import metadata
 
 import attrs
 
@@ -18,9 +13,9 @@ from safeupdater.domain.decision import Decision, Verdict
 from safeupdater.errors import PluginError
 from safeupdater.gates import gate
 from safeupdater.gates.reasons import says
+from safeupdater.plugins import GROUPS, find_plugin, plugin_names
 from safeupdater.protocols import Gate
 
-GROUPS = ("backends", "gates", "fact_sources", "health_checks", "stores", "registries", "observers")
 GATE_DEADLINE_S = 5.0
 
 
@@ -32,28 +27,14 @@ def load_plugin(group: str, name: str) -> object:
     """
     if group not in GROUPS:
         raise PluginError(f"there is no plugin group {group!a}; known: {', '.join(GROUPS)}")
-    # The same package may be found twice on the path; two packages are a conflict.
-    found = {_claim(entry): entry for entry in metadata.entry_points(group=f"safeupdater.{group}", name=name)}
-    if not found:
+    found = find_plugin(group, name)
+    if found is None:
         raise PluginError(f"no package offers {name!a} in safeupdater.{group}{_known(group, name)}")
-    if len(found) > 1:
-        claims = " and ".join(sorted(found))
-        raise PluginError(f"{name!a} in safeupdater.{group} is claimed by {claims}: uninstall one of them")
-    ((claim, entry),) = found.items()
-    try:
-        return entry.load()
-    except (Exception, SystemExit) as error:
-        # The text of a foreign exception may hold a secret; its type does not, and the cause is attached.
-        problem = type(error).__name__
-        raise PluginError(f"{name!a} in safeupdater.{group}, of {claim}, does not load: {problem}") from error
-
-
-def _claim(entry: metadata.EntryPoint) -> str:
-    return f"{entry.dist.name if entry.dist else 'an unnamed package'} ({entry.value})"
+    return found
 
 
 def _known(group: str, name: str) -> str:
-    names = sorted({entry.name for entry in metadata.entry_points(group=f"safeupdater.{group}")})
+    names = list(plugin_names(group))
     return suggestion(name, names) or (f"; offered are {', '.join(names)}" if names else "")
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from importlib import metadata
+from typing import cast
 
 import attrs
 
 from safeupdater.domain.health import Sample, SampleStatus
-from safeupdater.errors import PluginError
+from safeupdater.plugins import find_plugin, plugin_names
 from safeupdater.probes.measure import call_with_deadline
 from safeupdater.protocols import HealthCheck, ProbeTarget
 
-GROUP = "safeupdater.health_checks"
+GROUP = "health_checks"
 
 Maker = Callable[..., HealthCheck]
 
@@ -25,28 +25,13 @@ def find(name: str) -> Maker | None:
     Raises:
         PluginError: two packages claim the name, or it cannot be loaded.
     """
-    claims = {(entry.dist.name if entry.dist else "", entry.value): entry for entry in _entries(name)}
-    if len(claims) > 1:
-        who = " and ".join(sorted(f"{package} ({value})" for package, value in claims))
-        raise PluginError(f"the health check {name!r} is claimed by {who}; uninstall one of them")
-    for (package, value), entry in claims.items():
-        try:
-            made: Maker = entry.load()
-        except Exception as error:
-            raise PluginError(
-                f"the health check {name!r} of {package} ({value}) cannot be loaded: {type(error).__name__}"
-            ) from error
-        return made
-    return None
+    made = find_plugin(GROUP, name)
+    return None if made is None else cast("Maker", made)
 
 
 def names() -> tuple[str, ...]:
     """The names on offer, without loading any."""
-    return tuple(sorted({entry.name for entry in metadata.entry_points(group=GROUP)}))
-
-
-def _entries(name: str) -> metadata.EntryPoints:
-    return metadata.entry_points(group=GROUP, name=name)
+    return plugin_names(GROUP)
 
 
 @attrs.define(eq=False)
