@@ -357,3 +357,27 @@ def test_the_everything_container_is_restored_as_it_was(host: Host, networks: tu
     assert after["State"]["Running"]
     assert checksums(host.client, after["Id"]) == sums
     assert {volume["Name"] for volume in host.client.volumes()["Volumes"]} == volumes
+
+
+def test_the_everything_container_is_made_again_where_it_was_pruned(
+    host: Host, networks: tuple[str, str]
+) -> None:
+    host.release("1.0.0", changes=IMAGE_DEFAULTS)
+    new = host.release("1.0.1", Kind.BAD)
+    before = everything(host, networks)
+    sums = checksums(host.client, before["Id"])
+    drive = host.drive("all", new)
+
+    drive.switch()
+    host.client.remove_container(before["Id"])  # as docker system prune does with everything that is stopped
+    drive.restore()
+
+    after = host.inspect("all")
+    old, fresh = flat(comparable(before)), flat(comparable(after))
+    changed = {path for path in {*old, *fresh} if old.get(path) != fresh.get(path)}
+    nameless = {f".Mounts./{place}.Mode" for place in ("nameless", "image-data")}
+    assert changed - nameless == {".Config.Labels.safeupdater.remade", ".HostConfig.Mounts"}
+    assert after["State"]["Running"]
+    assert checksums(host.client, after["Id"]) == sums
+    assert host.backend.observe(drive.operation, old=True).identity == after["Id"]
+    assert host.names() == {host.name("all")}

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import attrs
 
-from safeupdater.backends.docker.names import OPERATION_LABEL, REMADE_LABEL
+from safeupdater.backends.docker.names import REMADE_LABEL
 from safeupdater.backends.docker.recreate import Successor, losses, successor
-from safeupdater.backends.docker.snapshot import Member
+from safeupdater.backends.docker.snapshot import Member, section
 from safeupdater.backends.docker.staging import join_networks, own_text, platform_of, restore_tag
 from safeupdater.backends.docker.work import Work, refused, retry
 from safeupdater.domain.operation import DONE, StepOutcome, StepStatus
@@ -46,7 +46,7 @@ def remake(work: Work, member: Member, renamed: Mapping[str, str]) -> StepOutcom
 
 
 def _predecessor(work: Work, member: Member, text: str, renamed: Mapping[str, str]) -> Successor:
-    """What the old container was, told from the new one only by our label."""
+    """What the old container was, and a label of ours."""
     wanted = successor(
         member,
         image_text=text,
@@ -54,7 +54,7 @@ def _predecessor(work: Work, member: Member, text: str, renamed: Mapping[str, st
         operation_id=work.operation.operation_id,
         renamed=renamed,
     )
-    labels = {key: value for key, value in wanted.config["Labels"].items() if key != OPERATION_LABEL}
-    made_by = (member.config.get("Labels") or {}).get(OPERATION_LABEL)
-    labels |= {REMADE_LABEL: work.operation.operation_id} | ({OPERATION_LABEL: made_by} if made_by else {})
+    own = section(member.config, "Labels")
+    labels = {key: own[key] for key in wanted.config["Labels"] if key in own}
+    labels[REMADE_LABEL] = work.operation.operation_id
     return attrs.evolve(wanted, config={**wanted.config, "Labels": labels})
