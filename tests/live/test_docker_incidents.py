@@ -2,6 +2,7 @@
 
 - a pull fails after the old container was stopped: here, and in ``test_docker_update.py``
 - a tag moves between plan and apply: here
+- a release eats its memory and is killed: here
 - a nameless volume is lost: here over a whole update, and with data in ``test_docker_update.py``
 - the daemon restarts between stop and rename: ``test_docker_interrupted.py`` and ``test_docker_kills.py``
 - an ``--rm`` container: ``test_docker_relations.py``
@@ -13,6 +14,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import docker
@@ -100,3 +102,35 @@ def test_a_nameless_volume_is_there_after_a_whole_update(scene: Scene) -> None:
     assert result.outcome is Outcome.SUCCEEDED
     (mount,) = scene.client.inspect_container(NAME)["Mounts"]
     assert mount["Name"] == scene.before["Mounts"][0]["Name"]
+
+
+@pytest.mark.parametrize("how", ["its process", "a child of it"])
+def test_a_release_that_the_kernel_kills_for_its_memory_goes_back_and_says_so(
+    docker_host: str, how: str
+) -> None:
+    eat = "/bin/busybox tail /dev/zero"
+    command = {
+        "its process": ["/bin/sh", "-c", f"exec {eat}"],
+        "a child of it": ["/bin/sh", "-c", f"{eat}; exit 1"],
+    }
+    client = docker.APIClient(base_url=docker_host, version="1.41")
+    client.trust_env = False
+    with Registry() as registry:
+        old, new = (f"{registry.host}/hungry:1.0.{patch}" for patch in (0, 1))
+        images.release(client, old, keep=True)
+        limits = client.create_host_config(mem_limit=16 * 2**20, memswap_limit=16 * 2**20)
+        client.start(client.create_container(old, name=NAME, host_config=limits)["Id"])
+        images.release(client, new, changes=[f"CMD {json.dumps(command[how])}"])
+        before = client.inspect_container(NAME)
+        updater = Updater(backends=[DockerBackend(client, host="test")], policy=Policy.from_dict(POLICY))
+        try:
+            (asset,) = [asset for asset in updater.scan().assets if asset.name == NAME]
+            (result,) = updater.apply(updater.plan([asset]))
+            found = client.inspect_container(NAME)
+        finally:
+            client.remove_container(NAME, force=True, v=True)
+    assert (result.outcome, result.code) == (Outcome.ROLLED_BACK, "oom_killed"), result
+    assert "memory" in result.message
+    assert (found["Id"], found["Config"]["Image"]) == (before["Id"], old)
+    assert found["State"]["Running"]
+    assert found["HostConfig"]["Memory"] == 16 * 2**20

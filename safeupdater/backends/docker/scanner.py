@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, TypeAlias
 
 from safeupdater.backends.docker.client import DockerApi, connect, decode, quoted
 from safeupdater.backends.docker.faults import as_scan_error
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import docker
 
 _MAX_REMEMBERED = 4096
+_ImageOf: TypeAlias = Callable[[str, str], ImageInfo]
 
 
 class DockerScanner:
@@ -131,9 +132,9 @@ class DockerScanner:
             DockerConnectionError: the daemon did not answer.
         """
         listed = self._list_containers(include_stopped=True)
-        images = self._list_images()
+        images = self._image_of(self._list_images())
         found = [container for container in listed if name in (container.name, container.id)]
-        return self._metadata(found[0], images) if found else None
+        return self._metadata(found[0], found[0].name, images) if found else None
 
     def extract_image_info(self, name: str) -> ImageInfo | None:
         """The image of one container, by name or full id; None where there is no such container.
@@ -171,13 +172,16 @@ class DockerScanner:
     def _listed(self, *, include_stopped: bool) -> tuple[list[ContainerMetadata], list[str]]:
         """The containers that pass the filter, and the names of our own leftovers."""
         listed = self._list_containers(include_stopped=include_stopped)
-        images = self._list_images()
-        hidden = [container.name for container in listed if base_name(container.name) is not None]
+        images = self._image_of(self._list_images())
+        named = [(container.name, container) for container in listed]
+        hidden = [name for name, _ in named if base_name(name) is not None]
         visible = (
-            self._metadata(container, images)
-            for container in listed
-            if container.name and base_name(container.name) is None
+            self._metadata(container, name, images)
+            for name, container in named
+            if name and base_name(name) is None
         )
+        if self._filter.is_open:
+            return list(visible), hidden
         return [container for container in visible if self._filter.matches(container)], hidden
 
     def _list_containers(self, *, include_stopped: bool) -> list[ListedContainer]:
@@ -192,12 +196,12 @@ class DockerScanner:
             images = decode(IMAGES, self.api.raw("/images/json", doing, digests=1), doing)
         return {image.id: image for image in images}
 
-    def _metadata(self, container: ListedContainer, images: Mapping[str, ListedImage]) -> ContainerMetadata:
+    def _metadata(self, container: ListedContainer, name: str, image_of: _ImageOf) -> ContainerMetadata:
         labels = {key: text for key, text in (container.labels or {}).items() if key != OPERATION_LABEL}
         return ContainerMetadata(
             id=container.id,
-            name=container.name,
-            image=self._image(container, images.get(container.image_id)),
+            name=name,
+            image=image_of(container.image_id, self._reference_text(container)),
             state=container.state,
             health=_health(container.status),
             created=datetime.fromtimestamp(container.created, UTC),
@@ -206,16 +210,23 @@ class DockerScanner:
             labels=labels,
         )
 
-    def _image(self, container: ListedContainer, image: ListedImage | None) -> ImageInfo:
-        text = self._reference_text(container)
-        return ImageInfo(
-            reference=_reference(text),
-            text=text,
-            id=container.image_id,
-            digests=image.digests if image else frozenset(),
-            is_local_build=image is not None and not image.digests,
-            is_gone=image is None,
-        )
+    def _image_of(self, images: Mapping[str, ListedImage]) -> _ImageOf:
+        """From an image's id and what a container calls it to its value, made once for all containers."""
+
+        @cache
+        def image_of(image_id: str, text: str) -> ImageInfo:
+            image = images.get(image_id)
+            digests = image.digests if image else frozenset()
+            return ImageInfo(
+                reference=_reference(text),
+                text=text,
+                id=image_id,
+                digests=digests,
+                is_local_build=image is not None and not digests,
+                is_gone=image is None,
+            )
+
+        return image_of
 
     def _reference_text(self, container: ListedContainer) -> str:
         if not _is_bare_id(container.image):
@@ -262,7 +273,7 @@ class DockerScanner:
             "compose_service": container.compose_service,
         }
         return Asset(
-            id=self.asset_id(container.name),
+            id=f"docker://{self.host}/{container.name}",  # an asset makes sure that this is an id
             name=container.name,
             asset_type=AssetType.CONTAINER,
             image=reference,
