@@ -2,7 +2,8 @@
 
 python -m tests.simulation                  all parts, ten thousand histories
 python -m tests.simulation --quick          a smaller run of each
-python -m tests.simulation --full           a million histories, double faults in full on every store
+python -m tests.simulation --thorough       double faults in full on every store, the longest scenarios sampled
+python -m tests.simulation --full           a million histories, and everything in full
 python -m tests.simulation --seed 7 crashes kills
 python -m tests.simulation --replay "crash:json:commit:80=CRASH_AFTER"
 """
@@ -80,6 +81,7 @@ class Size:
 
 QUICK = Size(histories=500, kills=10, windows=1200, second_every=0, first_every=6)
 DEFAULT = Size(histories=10_000, kills=200, windows=20_000, second_every=12, first_every=4)
+THOROUGH = Size(histories=10_000, kills=200, windows=20_000, second_every=1, first_every=1)
 FULL = Size(histories=1_000_000, kills=200, windows=20_000, second_every=1, is_full=True)
 
 DOCKER_SHARES = 8
@@ -383,6 +385,7 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all where none is named")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--thorough", action="store_true")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--histories", type=int, help="how many random histories in memory")
     parser.add_argument("--seed", type=int, default=1)
@@ -396,7 +399,7 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = set(chosen.parts) - set(PARTS)
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    size = QUICK if chosen.quick else FULL if chosen.full else DEFAULT
+    size = QUICK if chosen.quick else FULL if chosen.full else THOROUGH if chosen.thorough else DEFAULT
     if chosen.histories:
         size = attrs.evolve(size, histories=chosen.histories)
     parts = chosen.parts or list(PARTS)
