@@ -165,21 +165,83 @@ def machine_states() -> str:
     return "\n".join(rows)
 
 
+def machine_ways() -> str:
+    """Each way from one state to another, with the happenings that take it."""
+    rows = ["| From | To | When |", "|---|---|---|"]
+    for state, ways in machine_steps().items():
+        for following, happenings in ways.items():
+            when = ", ".join(f"`{happening}`" for happening in happenings)
+            rows.append(f"| `{state.__name__}` | `{following.__name__}` | {when} |")
+    return "\n".join(rows)
+
+
 def machine_diagram() -> str:
-    """The same as a diagram, each arrow with the happenings that take it."""
-    arrows = [
-        f"  {state.__name__} --> {following.__name__}: {', '.join(happenings)}"
-        for state, ways in machine_steps().items()
-        for following, happenings in ways.items()
+    """The same as arcs beside the list of states: an SVG file, which shows everywhere without a script.
+
+    Arcs on the right lead down the list, arcs on the left lead back up.
+    """
+    steps = machine_steps()
+    names = [state.__name__ for state in ordered(steps)]
+    ends = set(names) - {state.__name__ for state in steps}
+    arcs = [
+        arc(names.index(state.__name__), names.index(following.__name__))
+        for state, ways in steps.items()
+        for following in ways
     ]
-    return "\n".join(["```mermaid", "stateDiagram-v2", "  [*] --> Pending", *arrows, "```"])
+    labels = [state_box(name, row, is_end=name in ends) for row, name in enumerate(names)]
+    view_box = f"0 0 640 {len(names) * ROW}"
+    style = 'font-family="sans-serif" font-size="14" text-anchor="middle"'
+    marker = (
+        '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+        'orient="auto"><path d="M0 0 8 4 0 8z" fill="#607d8b"/></marker></defs>'
+    )
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view_box}" {style}>'
+    return "\n".join([svg, marker, *arcs, *labels, "</svg>", ""])
+
+
+ROW, BOX, MIDDLE = 36, 120, 320
+
+
+def ordered(steps: dict[type, dict[type, list[str]]]) -> list[type]:
+    """The states as they usually follow: the good way first, then the ways back, then the other ends."""
+    found: list[type] = []
+    waiting = [next(iter(steps))]
+    while waiting:
+        state = waiting.pop()
+        if state not in found:
+            found.append(state)
+            # The last one pushed is looked at first: what goes on rather than what gives up.
+            waiting += sorted(steps.get(state, ()), key=lambda each: GIVING_UP.get(each.__name__, 0))[::-1]
+    return found
+
+
+GIVING_UP = {"Deciding": 1, "Held": 2, "Restoring": 3, "RollbackFailed": 4, "Discarding": 5}
+
+
+def arc(start: int, end: int) -> str:
+    """A half ellipse from one row to another."""
+    side = 1 if end > start else -1
+    x, reach = MIDDLE + side * BOX / 2, abs(end - start) * 13
+    y1, y2 = (row * ROW + ROW / 2 for row in (start, end))
+    return (
+        f'<path d="M{x:g} {y1:g}C{x + side * reach:g} {y1:g} {x + side * reach:g} {y2:g} {x:g} {y2:g}" '
+        'fill="none" stroke="#607d8b" marker-end="url(#head)"/>'
+    )
+
+
+def state_box(name: str, row: int, *, is_end: bool) -> str:
+    """One labelled box; where it ends, it is light."""
+    fill, text = ("#b2dfdb", "#004d40") if is_end else ("#00796b", "#ffffff")
+    y = row * ROW + 5
+    rect = f'<rect x="{MIDDLE - BOX / 2:g}" y="{y}" width="{BOX}" height="{ROW - 10}" rx="6" fill="{fill}"/>'
+    return f'{rect}<text x="{MIDDLE}" y="{y + 18}" fill="{text}">{name}</text>'
 
 
 REGIONS: dict[str, Callable[[], str]] = {
     "errors": error_table,
     "public-names": public_names,
     "commands": commands,
-    "machine-diagram": machine_diagram,
+    "machine-ways": machine_ways,
     "machine-states": machine_states,
     "asset-states": asset_states,
     "decision-matrix": matrix.render,
@@ -188,6 +250,7 @@ REGIONS: dict[str, Callable[[], str]] = {
 
 FILES: dict[str, Callable[[], str]] = {
     "explanation/layers.svg": layer_diagram,
+    "reference/operation-states.svg": machine_diagram,
     "../safeupdater/config/policy.schema.json": policy_schema,
 }
 

@@ -38,8 +38,8 @@ def cli(session: Session, /, **given: Any) -> None:
 
     Global options may stand before or after the command.
 
-    Exit codes: 0 done, 1 failure, 2 usage, 3 updates available (plan --exit-code),
-    4 blocked by policy, 5 rolled back, 6 interrupted.
+    Exit codes: 0 done, 1 failure, 2 usage, 3 updates available (if asked with
+    --exit-code), 4 blocked by policy, 5 rolled back, 6 interrupted.
     """
     session.adjust(take_options(given))
     session.check_variables()

@@ -35,7 +35,9 @@ _SHORTEST_HASH = 8
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.pass_obj
 def apply(session: Session, targets: tuple[str, ...], file: str | None, yes: bool, dry_run: bool) -> int:
-    """Carry out what is approved: everything, some TARGETs, or a saved plan.
+    """Carry out what is approved.
+
+    That is everything, some TARGETs, or a saved plan.
 
     What an earlier run left unfinished is recovered first.
     """
@@ -163,7 +165,10 @@ def show_results(session: Session, results: Sequence[OperationResult], plan: Pla
 @click.option("--all-review", is_flag=True, help="Approve everything that waits for a review.")
 @click.pass_obj
 def approve(session: Session, what: str | None, by: str | None, version: str | None, all_review: bool) -> int:
-    """Consent to an update of the last plan; good once, and for a limited time."""
+    """Consent to an update of the last plan.
+
+    An approval is good once, and for a limited time.
+    """
     if (what is None) is not all_review:
         raise click.UsageError("give a TARGET or the HASH of an update, or --all-review")
     with session.records() as updater:

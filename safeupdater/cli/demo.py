@@ -30,9 +30,10 @@ from safeupdater.update.result import OperationResult
 @click.option("--in-memory", is_flag=True, help="Leave Docker out of it.")
 @click.pass_obj
 def demo(session: Session, in_memory: bool) -> int:
-    """Show an update, a rollback and an approval, on things of its own.
+    """Show an update, a rollback and an approval.
 
-    They are three small containers on this machine's Docker daemon where that works, else a world in memory.
+    They happen to things of its own: three small containers on this machine's Docker
+    daemon where that works, else a world in memory.
     """
     console = session.out
     try:

@@ -58,7 +58,7 @@ class Check:
 @click.option("--no-registries", is_flag=True, help="Do not ask registries.")
 @click.pass_obj
 def doctor(session: Session, no_registries: bool) -> int:
-    """Say what can be reached, with which rights, and what is missing."""
+    """Say what can be reached, with which rights, and what fails."""
     checks = list(_checks(session, ask_registries=not no_registries))
     document = {
         "version": __version__,

@@ -24,7 +24,10 @@ def policy() -> None:
 @policy.command()
 @click.pass_obj
 def show(session: Session) -> int:
-    """Print the policy that holds, in canonical form (JSON, which is YAML too)."""
+    """Print the policy that holds.
+
+    In canonical form: JSON, which is YAML too.
+    """
     found = session.policy()
     session.say(f"policy: {found.source}", "dim")
     session.text(json.dumps(found.to_dict(), indent=2))
@@ -55,7 +58,10 @@ def explain(session: Session, asset: str) -> int:
 @click.argument("file", type=click.Path())
 @click.pass_obj
 def check(session: Session, file: str) -> int:
-    """Say everything that is wrong with a policy FILE, each with line and column."""
+    """Say everything that is wrong with a policy FILE.
+
+    Each problem comes with its line and column.
+    """
     try:
         Policy.load(file)
     except ConfigurationError as error:

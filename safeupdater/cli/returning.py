@@ -80,7 +80,10 @@ def recover(session: Session, wait: float) -> int:
 @_REASON
 @click.pass_obj
 def resolve(session: Session, target: str, resolution: str, by: str | None, reason: str) -> int:
-    """Decide what waits for a person: a held update, or a failed way back."""
+    """Decide what waits for a person.
+
+    That is an update which is held, or one whose way back failed.
+    """
     with working(session) as (updater, _):
         target_id = find_asset(updater.inventory, target).target_id
         decided = Resolution(resolution)

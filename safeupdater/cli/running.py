@@ -29,7 +29,7 @@ _SHORTEST_S = 1.0
 @click.option("--once", is_flag=True, help="One round, then exit with its code.")
 @click.pass_obj
 def run_command(session: Session, every_s: float, once: bool) -> int:
-    """Recover, scan, plan and apply what is approved, again and again.
+    """Recover, scan, plan and apply, again and again.
 
     SIGTERM or Ctrl-C lets what is under way come to a safe point; a second Ctrl-C exits at once.
     """

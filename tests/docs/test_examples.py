@@ -126,7 +126,7 @@ def test_yaml_blocks_are_yaml_and_policies_load(path: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_block_says_what_it_is(path: Path) -> None:
-    known = {"python", "shell", "console", "yaml", "json", "text", "mermaid", "toml", "ini", "diff"}
+    known = {"python", "shell", "console", "yaml", "json", "text", "toml", "ini", "diff"}
     unknown = [f"line {block.line}: {block.language!r}" for block in read_page(path).blocks]
     assert [entry for entry in unknown if entry.partition(": ")[2].strip("'") not in known] == []
 

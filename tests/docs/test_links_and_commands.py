@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
+
+from safeupdater.cli.app import cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)\s#]+)")
+TYPED = re.compile(r"^\$ safeupdater (?P<words>.+)$", re.MULTILINE)
 INSTALL = "pip install -e '.[cli,sql,regex]' --group "
 
 
@@ -28,6 +33,17 @@ def test_an_install_command_upgrades_pip_first_and_is_the_one_that_ci_runs(page:
     upgrade = re.search(r"pip install (-q )?(-U|--upgrade) pip", text)
     assert upgrade, "dependency groups need pip 25.1: upgrade pip before"
     assert upgrade.start() < text.index(INSTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_that_people_are_shown_are_commands_that_we_have(page: Path) -> None:
+    for typed in TYPED.finditer(page.read_text(encoding="utf-8")):
+        name, *rest = shlex.split(typed["words"], comments=True)
+        command = cli.commands[name]
+        while isinstance(command, click.Group):
+            name, *rest = rest
+            command = command.commands[name]
+        command.make_context(name, rest)  # raises for an option or argument that it does not take
 
 
 def test_ci_installs_and_tests_as_the_pages_say() -> None:
