@@ -178,10 +178,6 @@ BUGS = (
         "our own parking counts as foreign", "I1",
         ((switching, "_changes", _any_change), (switching, "_has_begun", lambda *_: False)),
     ),
-    Bug(
-        "what was begun is left as it is", "I1",
-        ((switching, "_has_begun", lambda *_: False),), "with a sidecar",
-    ),
     Bug("what was pruned is not made again", "I1", ((switching, "remake", _cannot),), "bad"),
     Bug(
         "the old one starts before the new one stops", "I1",

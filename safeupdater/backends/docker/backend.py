@@ -243,8 +243,12 @@ class DockerBackend:
         except BackendError as error:
             if error.transient:
                 raise
-            # Somebody was between the look and the call: another look tells what to do now.
-            answer = retry if error.code in ("conflict", "not_found") else refused
+            is_retried = error.code == "conflict" or (
+                error.code == "not_found" and phase is not Phase.SWITCHING
+            )
+            # Somebody was between the look and the call: another look tells what to do now. What vanished
+            # from a switch is made again on the way back only.
+            answer = retry if is_retried else refused
             return answer(error.code, error.message)
 
     def collect(self, expired: Sequence[Snapshot], kept: Sequence[Snapshot]) -> tuple[str, ...]:
