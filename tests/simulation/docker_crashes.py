@@ -276,7 +276,7 @@ def replay(name: str, schedule: Schedule) -> Tally:
         if isinstance(step, Mishap):
             mishaps.append(step)
             continue
-        life = Player(name).live(schedule[:number], begin, mishaps)
+        life = Player(name, explores=True).live(schedule[:number], begin, mishaps)
         begin, mishaps = dict(player.deaths(life))[step], []
     player.live(schedule, begin, mishaps)
     return player.tally

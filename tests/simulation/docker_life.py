@@ -116,7 +116,7 @@ class _LoggedStore:
             self._written.append(
                 Written(self._clock.monotonic(), name, arguments, tuple(sorted(options.items())))
             )
-            self._changed()
+            self._changed(name)
             return result
 
         return change
@@ -228,16 +228,17 @@ class Life:
             self.clock.advance(change.at_s - self.clock.monotonic())
             getattr(inner, change.method)(*change.arguments, **dict(change.options))
         self.clock.advance(begin.at_s - self.clock.monotonic())
-        self.store: Any = _LoggedStore(inner, self.clock, self.written, self._changed)
+        self.store: Any = _LoggedStore(inner, self.clock, self.written, self._store_changed)
         self.transport = FakeTransport(self.daemon)
         self.moments: list[tuple[int, Moment]] = []
         """Every moment at which a death leaves something else than at the one before, with the number of
-        calls so far."""
+        calls so far; found only where ``explores`` says so."""
         self.calls: list[str] = []
         self.idle: set[tuple[int, Fault]] = set()
         """What would make no difference at which call, or the same as at the call before; see ``_find_idle``.
         Found only where ``explores`` says so."""
         self.explores = explores
+        self._opened: list[OperationPlanned] | None = None
         self._read_at: tuple[int, float] | None = None
         self._state = begin.daemon
         self._process: tuple[_Executor, RollbackManager] | None = None
@@ -260,8 +261,10 @@ class Life:
 
     def opened(self) -> list[OperationPlanned]:
         """Every operation that was ever opened."""
-        events = (entry.event for entry in self.store.since(0, 100_000))
-        return [event for event in events if isinstance(event, OperationPlanned)]
+        if self._opened is None:
+            events = (entry.event for entry in self.store.since(0, 100_000))
+            self._opened = [event for event in events if isinstance(event, OperationPlanned)]
+        return self._opened
 
     def play(self, updates: int, client: Any = None) -> None:
         """Carries out that many updates, going on with what earlier lives left."""
@@ -386,18 +389,27 @@ class Life:
     def moment(self) -> Moment:
         """This very moment."""
         return Moment(
-            daemon=self._state, written=tuple(self.written), at_s=self.clock.monotonic(),
-            restarted=self.restarted, pruned=self.pruned, collecting=self.collecting, lives=self.number,
-        )  # fmt: skip
+            daemon=self._state if self.explores else pickle.dumps(self.daemon),
+            written=tuple(self.written),
+            at_s=self.clock.monotonic(),
+            restarted=self.restarted,
+            pruned=self.pruned,
+            collecting=self.collecting,
+            lives=self.number,
+        )
 
-    def _changed(self) -> None:
-        self.moments.append((len(self.calls), self.moment()))
+    def _store_changed(self, method: str) -> None:
+        if method == "append":
+            self._opened = None
+        if self.explores:
+            self.moments.append((len(self.calls), self.moment()))
 
     def _daemon_changed(self) -> None:
-        state = pickle.dumps(self.daemon)
-        if state != self._state:
-            self._state = state
-            self._changed()
+        if self.explores:
+            state = pickle.dumps(self.daemon)
+            if state != self._state:
+                self._state = state
+                self.moments.append((len(self.calls), self.moment()))
         self.check_always()
 
     # --- what must hold all the time ------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def test_http_in_between_makes_no_difference() -> None:
 
 
 def test_what_is_not_played_again_would_come_out_the_same() -> None:
-    player = Player("bad")
+    player = Player("bad", explores=True)
     life = player.live((), player.start.moment)
     deaths = dict(player.deaths(life))
     kept = dict(distinct(deaths.items()))
