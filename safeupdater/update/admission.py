@@ -41,8 +41,8 @@ class Limits:
 class LocalAdmission:
     """Admission by what one store remembers.
 
-    Operations queue in the order in which they were opened, so two processes that open at the same time
-    still run no more than ``max_concurrent`` of them side by side.
+    It is asked before an operation is opened, so two processes that ask at the same instant may both be
+    let through; from then on each of them sees the other's.
     """
 
     def __init__(
