@@ -2,7 +2,7 @@
 
 python -m tests.simulation                  all parts, ten thousand histories
 python -m tests.simulation --quick          a smaller run of each
-python -m tests.simulation --thorough       double faults in full on every store, the longest scenarios sampled
+python -m tests.simulation --thorough       double faults in full on every store, long scenarios sampled
 python -m tests.simulation --full           a million histories, and everything in full
 python -m tests.simulation --seed 7 crashes kills
 python -m tests.simulation --replay "crash:json:commit:80=CRASH_AFTER"
