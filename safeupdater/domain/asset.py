@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -105,22 +106,7 @@ class AssetId:
         Raises:
             InvalidReference: the text is not a canonical asset id.
         """
-        scheme, separator, rest = text.partition("://")
-        host, *parts = rest.split("/")
-        wanted = _PARTS.get(scheme, 0)
-        if not separator or not (len(parts) == wanted or (scheme == "k8s" and len(parts) == wanted + 1)):
-            raise InvalidReference(f"{ascii(text)[:120]} is not an asset id such as docker://<host>/<name>")
-        match scheme:
-            case "k8s":
-                namespace, kind, name, *container = parts
-                return cls(
-                    scheme=scheme, host=host, namespace=namespace, kind=kind, name=name,
-                    container=container[0] if container else None,
-                )  # fmt: skip
-            case "helm":
-                return cls(scheme=scheme, host=host, namespace=parts[0], name=parts[1])
-            case _:
-                return cls(scheme=scheme, host=host, name=parts[0])
+        return _parsed(text)
 
     @property
     def target(self) -> str:
@@ -130,6 +116,26 @@ class AssetId:
     def __str__(self) -> str:
         parts = [self.host, self.namespace, self.kind, self.name, self.container]
         return f"{self.scheme}://" + "/".join(part for part in parts if part is not None)
+
+
+@functools.lru_cache(maxsize=16_384)  # every copy of an asset checks its id
+def _parsed(text: str) -> AssetId:
+    scheme, separator, rest = text.partition("://")
+    host, *parts = rest.split("/")
+    wanted = _PARTS.get(scheme, 0)
+    if not separator or not (len(parts) == wanted or (scheme == "k8s" and len(parts) == wanted + 1)):
+        raise InvalidReference(f"{ascii(text)[:120]} is not an asset id such as docker://<host>/<name>")
+    match scheme:
+        case "k8s":
+            namespace, kind, name, *container = parts
+            return AssetId(
+                scheme=scheme, host=host, namespace=namespace, kind=kind, name=name,
+                container=container[0] if container else None,
+            )  # fmt: skip
+        case "helm":
+            return AssetId(scheme=scheme, host=host, namespace=parts[0], name=parts[1])
+        case _:
+            return AssetId(scheme=scheme, host=host, name=parts[0])
 
 
 @attrs.frozen(kw_only=True)

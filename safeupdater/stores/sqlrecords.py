@@ -15,8 +15,10 @@ _DELETE_RECORD = delete(db.records).where(*_THIS_RECORD)
 _UPDATE_RECORD = (
     update(db.records)
     .where(*_THIS_RECORD)
-    .values(version=bindparam("new_version"), body=bindparam("new_body"))
+    .values(version=db.records.c.version + 1, body=bindparam("new_body"))
+    .returning(db.records.c.version)
 )
+_UPDATE_EXPECTED = _UPDATE_RECORD.where(db.records.c.version == bindparam("expected"))
 
 
 def this_record(kind: str, key: str) -> dict[str, str]:
@@ -44,11 +46,12 @@ def put_record(connection: Connection, kind: str, key: str, body: str, expected:
     Raises:
         VersionConflict: it is not at the expected version.
     """
-    actual = _check_record(connection, kind, key, expected)
-    if actual:
-        changed = {"new_version": actual + 1, "new_body": body}
-        connection.execute(_UPDATE_RECORD, this_record(kind, key) | changed)
-        return actual + 1
+    statement = _UPDATE_RECORD if expected is None else _UPDATE_EXPECTED
+    changed = {"new_body": body, "expected": expected} if expected is not None else {"new_body": body}
+    updated: int | None = connection.execute(statement, this_record(kind, key) | changed).scalar()
+    if updated is not None:
+        return updated
+    _check_record(connection, kind, key, expected)
     version = (_floor(connection, kind) or 0) + 1
     connection.execute(insert(db.records).values(kind=kind, key=key, version=version, body=body))
     return version

@@ -161,12 +161,14 @@ def update_asset(store: StateStore, asset_id: str, change: _Change) -> None:
 
 
 def _after(change: Change, outcome: Outcome, record: UpdateRecord, asset: Asset) -> Asset:
-    moved = _moved(asset, _STATUS.get(outcome, AssetStatus.UNKNOWN)).with_record(record)
+    status = _reachable(asset.status, _STATUS.get(outcome, AssetStatus.UNKNOWN))
+    recorded = asset.with_record(record)
     if outcome is not Outcome.SUCCEEDED:
-        return moved
+        return attrs.evolve(recorded, status=status)
     digests = frozenset((change.new.digest,)) if change.new.digest else frozenset[str]()
     return attrs.evolve(
-        moved,
+        recorded,
+        status=status,
         image=change.new,
         current_version=change.new.version_text,
         digests=digests,
@@ -176,15 +178,20 @@ def _after(change: Change, outcome: Outcome, record: UpdateRecord, asset: Asset)
 
 
 def _moved(asset: Asset, status: AssetStatus) -> Asset:
-    """The asset in a status: directly, else by way of "updating", which a scan may have overwritten.
+    reached = _reachable(asset.status, status)
+    return asset if reached is asset.status else attrs.evolve(asset, status=reached)
+
+
+def _reachable(present: AssetStatus, wanted: AssetStatus) -> AssetStatus:
+    """The status that is wanted, reached directly or by way of "updating", which a scan may have overwritten.
 
     What a scan found removed stays so until a scan finds it again.
     """
-    if status is asset.status or status in STATUS_TRANSITIONS[asset.status]:
-        return asset.with_status(status)
-    if AssetStatus.UPDATING in STATUS_TRANSITIONS[asset.status]:
-        return asset.with_status(AssetStatus.UPDATING).with_status(status)
-    return asset
+    following = STATUS_TRANSITIONS[present]
+    if wanted in following:
+        return wanted
+    by_updating = AssetStatus.UPDATING in following and wanted in STATUS_TRANSITIONS[AssetStatus.UPDATING]
+    return wanted if by_updating else present
 
 
 def cooldown_until(records: Iterable[RollbackRecord], cooldown_s: float, now: datetime) -> datetime | None:
