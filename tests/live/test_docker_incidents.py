@@ -9,6 +9,8 @@
 - containers that share its network or volumes, or link to it: ``test_docker_relations.py``
 - two that update or recover at once: ``test_docker_two_updaters.py``
 - the API floor rises by a daemon upgrade mid-life: ``test_docker_api_floor.py``
+- two recover the same at once, an update is aborted twice: ``test_docker_left_alone.py``
+- what swarm, Kubernetes or compose run manages, and what is stopped: ``test_docker_left_alone.py``
 - our own container, what it stands on, its socket proxy: ``test_docker_self.py``
 """
 

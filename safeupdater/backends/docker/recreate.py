@@ -241,8 +241,10 @@ def _host_config_losses(member: Member, wanted: Successor, actual: Json) -> Iter
     links = sorted(_link(text) for text in actual.get("Links") or ())
     if links != sorted(wanted.host_config.get("Links") or ()):
         yield "HostConfig.Links"
-    keys = sorted({*wanted.host_config, *actual} - {"Links", *_DROPPED})
-    yield from (f"HostConfig.{key}" for key in differing(wanted.host_config, actual, keys))
+    keys = {*wanted.host_config, *actual} - {"Links", *_DROPPED}
+    if not wanted.host_config.get("Runtime"):
+        keys.discard("Runtime")  # one that was never started need not have one; the daemon takes its default
+    yield from (f"HostConfig.{key}" for key in differing(wanted.host_config, actual, sorted(keys)))
 
 
 def _mount_losses(before: Sequence[Json], after: Sequence[Json]) -> Iterator[str]:
