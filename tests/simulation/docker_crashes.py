@@ -9,6 +9,7 @@ life is played again with it. Nothing is random and nothing is shared between li
 
 from __future__ import annotations
 
+import enum
 import functools
 import itertools
 import pickle
@@ -54,15 +55,23 @@ def start_of(name: str) -> Start:
     return Start(stage, moment, before)
 
 
+class Meanwhile(enum.Enum):
+    """What happens while nobody is there."""
+
+    NOTHING = ""
+    RESTART = "+restart"
+    PRUNE = "+prune"
+
+
 @attrs.frozen
 class Death:
-    """The process dies at one of its moments; the daemon may restart while nobody is there."""
+    """The process dies at one of its moments; something may happen to the daemon before the next begins."""
 
     moment: int
-    and_restart: bool = False
+    meanwhile: Meanwhile = Meanwhile.NOTHING
 
     def __str__(self) -> str:
-        return f"death {self.moment}" + ("+restart" if self.and_restart else "")
+        return f"death {self.moment}{self.meanwhile.value}"
 
 
 @attrs.frozen
@@ -147,7 +156,10 @@ class Player:
         for number, (call, moment) in enumerate(life.moments):
             if call >= since:
                 yield Death(number), moment
-                yield Death(number, and_restart=True), moment.after_restart()
+                yield Death(number, Meanwhile.RESTART), moment.after_restart()
+                pruned = moment.after_prune()
+                if pruned is not moment:
+                    yield Death(number, Meanwhile.PRUNE), pruned
 
     def mishaps(
         self, life: CheckedLife, since: int = 0, faults: Collection[Fault] = tuple(Fault)
@@ -261,9 +273,9 @@ def parse(text: str) -> Schedule:
 
 
 def _parsed(text: str) -> Death | Mishap:
-    found = re.fullmatch(r"death (\d+)(\+restart)?", text)
+    found = re.fullmatch(r"death (\d+)(\+\w+)?", text)
     if found:
-        return Death(int(found[1]), and_restart=bool(found[2]))
+        return Death(int(found[1]), Meanwhile(found[2] or ""))
     fault, _, call = text.partition(" ")
     return Mishap(int(call), Fault[fault])
 

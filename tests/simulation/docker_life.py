@@ -49,16 +49,12 @@ class Fault(enum.Enum):
 
     NO_EFFECT = "no answer, no effect"
     NO_ANSWER = "no answer, but the effect"
+    FAILS = "status 500, no effect"
     RESTART_BEFORE = "daemon restart before it"
     RESTART_INSTEAD = "daemon restart instead of it"
     RESTART_AFTER = "daemon restart after it, no answer"
     ABORT = "somebody asks to stop before it"
     PRUNE = "somebody removes all stopped containers before it"
-
-    @property
-    def is_restart(self) -> bool:
-        """Whether the daemon restarts, so that what has no restart policy stays down."""
-        return self in (Fault.RESTART_BEFORE, Fault.RESTART_INSTEAD, Fault.RESTART_AFTER)
 
 
 # --- what outlives a process ------------------------------------------------------------------------------
@@ -95,6 +91,22 @@ class Moment:
         daemon = pickle.loads(self.daemon)
         daemon.restart()
         return attrs.evolve(self, daemon=pickle.dumps(daemon), restarted=True)
+
+    def after_prune(self) -> Moment:
+        """The same, after somebody removed all stopped containers meanwhile."""
+        daemon = pickle.loads(self.daemon)
+        pruned = prune(daemon)
+        return (
+            attrs.evolve(self, daemon=pickle.dumps(daemon), pruned=self.pruned | pruned) if pruned else self
+        )
+
+
+def prune(daemon: FakeDocker) -> frozenset[str]:
+    """Removes all stopped containers, as ``docker container prune``; gives their ids and names."""
+    stopped = [item for item in daemon.containers.values() if not item["State"]["Running"]]
+    for container in stopped:
+        daemon.remove(container["Id"], with_volumes=False)
+    return frozenset(str(item[key]) for item in stopped for key in ("Id", "Name"))
 
 
 class _LoggedStore:
@@ -320,6 +332,8 @@ class Life:
         match fault:
             case Fault.NO_EFFECT:
                 raise _silence()
+            case Fault.FAILS:
+                return 500, b'{"message": "something went wrong"}'
             case Fault.NO_ANSWER:
                 self._carry_out(method, url, body)
                 raise _silence()
@@ -351,7 +365,7 @@ class Life:
             if method == "GET":
                 self.idle |= {(call, Fault.NO_EFFECT), (call, Fault.RESTART_INSTEAD)}
         if method == "GET":
-            self.idle |= {(call, Fault.NO_ANSWER), (call, Fault.RESTART_AFTER)}
+            self.idle |= {(call, Fault.NO_ANSWER), (call, Fault.RESTART_AFTER), (call, Fault.FAILS)}
         self._read_at = here if method == "GET" else None
         restarted: FakeDocker = pickle.loads(self._state)
         restarted.restart()
@@ -374,10 +388,7 @@ class Life:
         self._daemon_changed()
 
     def _prune(self) -> None:
-        for container in list(self.daemon.containers.values()):
-            if not container["State"]["Running"]:
-                self.pruned |= {container["Id"], str(container["Name"])}
-                self.daemon.remove(container["Id"], with_volumes=False)
+        self.pruned |= prune(self.daemon)
         self._daemon_changed()
 
     def _abort(self) -> None:

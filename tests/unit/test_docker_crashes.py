@@ -11,6 +11,7 @@ from safeupdater.testing.fake_docker_http import FakeTransport
 from tests.simulation.docker_bugs import BUGS, Bug, look_for
 from tests.simulation.docker_crashes import (
     Death,
+    Meanwhile,
     Mishap,
     Player,
     Sample,
@@ -80,7 +81,7 @@ def test_what_is_not_played_again_would_come_out_the_same() -> None:
 
 
 def test_a_schedule_can_be_replayed_from_its_text() -> None:
-    schedule = (Death(12, and_restart=True), Mishap(3, Fault.NO_ANSWER))
+    schedule = (Death(12, Meanwhile.RESTART), Mishap(3, Fault.NO_ANSWER))
     text = ", then ".join(map(str, schedule))
     assert parse(text) == schedule
     assert replay("good", schedule).violations == []
