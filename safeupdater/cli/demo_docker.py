@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from safeupdater.backends.docker import ContainerFilter, DockerBackend
 from safeupdater.backends.docker.client import DockerApi, connect, decode
 from safeupdater.backends.docker.daemon import Daemon
+from safeupdater.backends.docker.faults import one_line
 from safeupdater.backends.docker.wire import IMAGES
 from safeupdater.cli.demo_images import PROBE, Image, NoPrograms, image, layer, programs
 from safeupdater.cli.demo_registry import DemoRegistry, serving
@@ -125,7 +126,7 @@ def _run(
 def _start(daemon: Daemon, image: ImageReference, name: str, token: str) -> None:
     for said in daemon.pull(image.name, image.tag or "", None):
         if "error" in said:
-            raise Unsuitable(f"the daemon cannot pull from {image.registry} on this machine")
+            raise Unsuitable(f"the daemon cannot pull from {image.registry}: {one_line(str(said['error']))}")
     body = {
         "Image": str(image),
         "Labels": {LABEL: token},
