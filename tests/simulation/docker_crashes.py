@@ -90,10 +90,9 @@ Schedule = tuple[Death | Mishap, ...]
 
 @attrs.define
 class Tally:
-    """How many schedules there were, how many lives were played for them, and what was wrong in which."""
+    """How many runs there were, how they ended, what was checked in them and what was wrong in which."""
 
     runs: int = 0
-    lives: int = 0
     violations: list[str] = attrs.Factory(list)
     checked: Counter[str] = attrs.Factory(Counter)
     outcomes: Counter[str] = attrs.Factory(Counter)
@@ -101,7 +100,6 @@ class Tally:
     def take(self, other: Tally) -> None:
         """Adds what another part found."""
         self.runs += other.runs
-        self.lives += other.lives
         self.violations += other.violations
         self.checked.update(other.checked)
         self.outcomes.update(other.outcomes)
@@ -132,7 +130,6 @@ class Player:
         faults = {mishap.call: mishap.fault for mishap in mishaps}
         life = CheckedLife(start.before, start.stage, begin, faults, explores=self.explores)
         self.tally.runs += 1
-        self.tally.lives += 1
         try:
             life.play(start.before.ended + 1, client(life) if client else None)
             life.check_end(is_undisturbed=not schedule)
