@@ -27,6 +27,7 @@ from safeupdater.update.updater import Updater
 VARIABLE = "SAFEUPDATER_KILL"
 POLICY = {
     "version": 1,
+    "max_concurrent": 8,
     "health": {"window": "0.6s", "interval": "0.2s", "ready_timeout": "10s"},
 }
 

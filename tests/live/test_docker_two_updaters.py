@@ -1,7 +1,7 @@
 """Two updater processes on one host at the same time: no container is updated twice, none is lost.
 
-With one store its leases keep them apart; with two, the fixed name of the candidate does. There are 12
-containers (50 take about two minutes); ``SAFEUPDATER_TEST_CONTAINERS=50`` says otherwise.
+With one store its leases keep them apart; with two, the fixed name of the candidate does. There are 50
+containers, of which each updater updates up to eight at a time; ``SAFEUPDATER_TEST_CONTAINERS`` says otherwise.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from testbed.docker import Dockerd
 from testbed.processes import Unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
-COUNT = int(os.environ.get("SAFEUPDATER_TEST_CONTAINERS", "12"))
+COUNT = int(os.environ.get("SAFEUPDATER_TEST_CONTAINERS", "50"))
 NAMES = frozenset(f"app{number}" for number in range(COUNT))
 TURNED_AWAY = {"refused", "aborted", "superseded", "target_gone"}  # gone: under another name at that moment
 _END = "the-last-event"
