@@ -52,6 +52,12 @@ for command in (
     cli.add_command(command)
 
 
+# From click 8.2 on it is an error to name a group and no command; before, click printed the help itself.
+_NO_ARGUMENTS: tuple[type[click.ClickException], ...] = (
+    (click.exceptions.NoArgsIsHelpError,) if hasattr(click.exceptions, "NoArgsIsHelpError") else ()
+)
+
+
 def run(arguments: Sequence[str], world: World | None = None) -> int:
     """Runs one command line and gives its exit code."""
     session = Session(world)
@@ -73,6 +79,9 @@ def run(arguments: Sequence[str], world: World | None = None) -> int:
 
 def _usage(session: Session, error: click.ClickException) -> int:
     """A usage error in click's form, without what a terminal would obey."""
+    if isinstance(error, _NO_ARGUMENTS):
+        session.err.print(error.format_message(), soft_wrap=True)  # our own help, in its lines
+        return error.exit_code
     context = getattr(error, "ctx", None)
     help_hint = f" (safeupdater {_path(context)} --help)".replace("  ", " ") if context else ""
     session.complain(f"{clean(error.format_message())}{help_hint}")

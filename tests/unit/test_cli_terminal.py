@@ -232,3 +232,12 @@ def test_an_interruption_at_the_question_changes_nothing_and_says_so(
     ran = shell("apply")
     assert (ran.code, ran.err.endswith("\nnothing was changed\n")) == (6, True)
     assert shell.world.containers["web"].image.tag == "1.0.0"
+
+
+@pytest.mark.parametrize("group", [[], ["policy"], ["quarantine"], ["state"]])
+def test_a_group_without_a_command_shows_its_help_in_lines(shell: Shell, group: list[str]) -> None:
+    ran = shell(*group)
+    shown = ran.out + ran.err  # click before 8.2 gives it as a result
+    assert "\\n" not in shown
+    assert shown.startswith(f"Usage: {' '.join(['safeupdater', *group])} [OPTIONS] COMMAND")
+    assert len(shown.splitlines()) > 8
