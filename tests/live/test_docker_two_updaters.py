@@ -1,7 +1,7 @@
 """Two updater processes on one host at the same time: no container is updated twice, none is lost.
 
 With one store its leases keep them apart; with two, the fixed name of the candidate does. There are 50
-containers, of which each updater updates up to eight at a time; ``SAFEUPDATER_TEST_CONTAINERS`` says otherwise.
+containers, up to eight at a time for each updater; ``SAFEUPDATER_TEST_CONTAINERS`` says otherwise.
 """
 
 from __future__ import annotations
