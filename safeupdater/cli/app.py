@@ -82,6 +82,9 @@ def _usage(session: Session, error: click.ClickException) -> int:
     if isinstance(error, _NO_ARGUMENTS):
         session.err.print(error.format_message(), soft_wrap=True)  # our own help, in its lines
         return error.exit_code
+    if session.options.json:
+        document = {"code": "usage", "message": error.format_message(), "transient": False}
+        session.out.file.write(rendered("Error", document))
     context = getattr(error, "ctx", None)
     help_hint = f" (safeupdater {_path(context)} --help)".replace("  ", " ") if context else ""
     session.complain(f"{clean(error.format_message())}{help_hint}")

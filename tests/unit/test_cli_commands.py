@@ -471,3 +471,10 @@ def test_doctor_fails_with_a_remedy_where_something_is_broken(shell: Shell, tmp_
     }
     assert failed.keys() == {"policy", "webhook"}
     assert all(failed.values())
+
+
+def test_a_name_that_nothing_has_is_a_document_too(shell: Shell) -> None:
+    shell("scan")
+    ran = shell("history", "wb", "-o", "json")
+    assert (ran.code, ran.document["kind"], ran.document["code"]) == (2, "Error", "usage")
+    assert "did you mean web?" in ran.document["message"]
