@@ -17,6 +17,7 @@ from safeupdater.backends.docker.names import (
     REMADE_LABEL,
     base_name,
     keep_reference,
+    parked_name,
 )
 from safeupdater.domain.operation import (
     AbortRequested,
@@ -191,8 +192,12 @@ class CheckedLife(Life):
             if was["Id"] in self.daemon.containers:
                 self.holds("I1", found and found["Id"] == was["Id"], f"{name} did not get its name back")
             if found is None:
-                is_lost = is_back and name in self.before.running
-                self.holds("I1", not is_lost, f"{outcome}, and there is no {name}")
+                is_wanted = is_back or f"/{parked_name(name)}" in self.pruned
+                self.holds(
+                    "I1",
+                    not (is_wanted and name in self.before.running),
+                    f"{outcome}, and there is no {name}",
+                )
                 continue
             self._check_kept(
                 name, was, found, now.get("web", found), is_new=False, is_remade=found["Id"] != was["Id"]

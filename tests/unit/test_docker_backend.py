@@ -706,6 +706,30 @@ def test_a_dependant_that_was_pruned_while_it_was_parked_does_not_keep_the_servi
     assert bench.daemon.running() == {"web", "side"}
 
 
+def test_a_second_try_after_a_prune_does_not_take_our_own_new_container_for_a_foreign_one() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    drive = bench.drive()
+    drive.switch()
+    bench.daemon.remove("web.su-old", with_volumes=False)
+    with pytest.raises(StepStopped) as stopped:
+        drive.step(Phase.SWITCHING, "compare_live")
+    assert stopped.value.outcome.status is StepStatus.REFUSED
+
+
+def test_what_went_together_with_the_parked_one_was_pruned_what_went_alone_was_removed() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    drive = bench.drive()
+    drive.switch()
+    bench.daemon.remove("web", with_volumes=False, force=True)
+    assert bench.backend.observe(drive.operation).condition is Condition.ABSENT
+    bench.daemon.remove("web.su-old", with_volumes=False)
+    assert bench.backend.observe(drive.operation).condition is Condition.FAILED
+    drive.restore()
+    assert bench.daemon.running() == {"web"}
+
+
 def test_what_was_begun_is_undone_where_somebody_changed_something_meanwhile() -> None:
     bench = Bench()
     bench.daemon.run("web", f"{APP}:1.0.0")

@@ -22,6 +22,10 @@ def observe_new(work: Work) -> Observation:
     """The new version, which must be the container under the name and ours."""
     main = work.content.main
     found = work.daemon.inspect(main.name)
+    if found is None and work.find_old(main) is None:
+        # Whoever wanted to be without it would not have looked for the parked one.
+        detail = f"{main.name} was removed together with what it replaced"
+        return Observation(Condition.FAILED, "pruned", detail)
     if found is None:
         return Observation(Condition.ABSENT, "absent", f"there is no container {main.name}")
     if not work.is_ours(found):

@@ -27,10 +27,18 @@ def _has_begun(work: Work, member: Member) -> bool:
     """Whether an old container was touched: it has another name, no restart policy, or does not run."""
     old = work.daemon.inspect(member.id)
     if old is None:
-        return False
+        return _was_pruned(work, member)
     policy = section(old, "HostConfig").get("RestartPolicy") or {}
     is_as_it_was = name_of(old) == member.name and is_running(old) == member.was_running
     return not is_as_it_was or meaningful(policy) != meaningful(member.restart_policy)
+
+
+def _was_pruned(work: Work, member: Member) -> bool:
+    """Whether an old container went after we had stopped it: the new one has its name, or went with it."""
+    new = work.find_new(member)
+    if new is not None:
+        return name_of(new) == member.name
+    return member.was_running and work.daemon.inspect(member.name) is None
 
 
 def _difference(work: Work) -> StepOutcome:
