@@ -364,7 +364,11 @@ class Admission(Protocol):
     """Who is asked before a first mutation: limits, budgets and breakers live behind it."""
 
     def admit(self, planned: PlannedUpdate, now: datetime) -> Admittance:
-        """Whether this update may begin now."""
+        """Whether this update may begin now.
+
+        Asked before its operation is opened, and again when it is open and about to have its first effect:
+        ``concurrency`` then lets it wait, any other refusal ends it with nothing changed.
+        """
         ...
 
 

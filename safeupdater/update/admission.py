@@ -41,8 +41,9 @@ class Limits:
 class LocalAdmission:
     """Admission by what one store remembers.
 
-    It is asked before an operation is opened, so two processes that ask at the same instant may both be
-    let through; from then on each of them sees the other's.
+    It is asked before an operation is opened and again before its first effect, when others can see it.
+    Operations queue in the order in which they were opened, so of two that were opened at the same instant
+    the later one waits.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class LocalAdmission:
         )
 
     def _breaker(self, planned: PlannedUpdate, now: datetime) -> Admittance | None:
-        known = breaker.look(self._store, now)
+        known = breaker.look(self._store, now, asking=planned.target_id)
         if known.opened is None:
             return None
         until = known.opened + breaker.HOUR

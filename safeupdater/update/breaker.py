@@ -104,9 +104,12 @@ def remember(store: StateStore, attempt: Attempt, now: datetime) -> None:
     raise VersionConflict("the breaker is being written by others all the time: try again")
 
 
-def look(store: StateStore, now: datetime) -> Breaker:
-    """The breaker as it is now; what the time and the starts since its last change made of it is kept."""
-    under_way = functools.partial(starts_in, store)
+def look(store: StateStore, now: datetime, *, asking: str = "") -> Breaker:
+    """The breaker as it is now; what the time and the starts since its last change made of it is kept.
+
+    An operation on the target that is ``asking`` whether it may go on does not count as a start itself.
+    """
+    under_way = functools.partial(starts_in, store, but=asking)
     for _ in range(_TRIES):
         known, version = _read(store)
         present = tripped(not_after(known, now), under_way, now)
@@ -115,12 +118,12 @@ def look(store: StateStore, now: datetime) -> Breaker:
     raise VersionConflict("the breaker is being written by others all the time: try again")
 
 
-def starts_in(store: StateStore) -> Mapping[str, datetime]:
+def starts_in(store: StateStore, *, but: str = "") -> Mapping[str, datetime]:
     """When each update that has not ended was begun, by operation id; ways back by hand are no updates."""
     return {
         opened.operation_id: store.load(opened.operation_id)[0].at
         for opened in store.unfinished()
-        if opened.restores is None
+        if opened.restores is None and opened.target_id != but
     }
 
 

@@ -19,6 +19,8 @@ from safeupdater.domain.operation import (
     StepDone,
     StepFailed,
     StepIntended,
+    StepOutcome,
+    StepStatus,
     Woke,
 )
 from safeupdater.domain.plan import Approval, PlannedUpdate
@@ -39,7 +41,7 @@ from safeupdater.update.driving import Drive, Pilot
 from safeupdater.update.flight import CALL_DEADLINE_S, Flight
 from safeupdater.update.machine import is_ended, is_parked, next_command
 from safeupdater.update.notifier import Notifier
-from safeupdater.update.opening import Opener, Ports, Review
+from safeupdater.update.opening import Opener, Ports, Review, border
 from safeupdater.update.result import Advance, Done, OperationResult, WakeAfter, untouched
 from safeupdater.update.states import (
     Capture,
@@ -57,6 +59,8 @@ from safeupdater.update.transitions import backoff_s
 _DEADLINES_S: Mapping[Phase, float] = {Phase.STAGING: 1800.0}
 _STORE_RETRIES = 8
 _POLL_REQUESTS_S = 5.0
+_TURN_POLL_S = 1.0
+_TURN_TIMEOUT_S = 3600.0
 _SLACK_S = 1e-6
 """How far a clock may fall short of an instant that was waited for."""
 
@@ -248,7 +252,7 @@ class UpdateExecutor:
                 if not isinstance(event, Finished) or self._conclude(flight, command, event):
                     flight.happened(event)
             case Preflight():
-                self._preflight(flight, command)
+                return self._preflight(flight, command)
             case Capture():
                 self._capture(flight, command)
             case Wait(delay_s):
@@ -270,13 +274,37 @@ class UpdateExecutor:
         self._make_sure(flight)
         return next_command(flight.state) == command
 
-    def _preflight(self, flight: Flight, command: Preflight) -> None:
+    def _preflight(self, flight: Flight, command: Preflight) -> WakeAfter | None:
         if not self._is_still_wanted(flight, command):
-            return
+            return None
+        refused = self._refused_now(flight)
+        if refused is not None:
+            waited_s = self._clock.monotonic() - flight.boarded_s
+            if refused.code == "concurrency" and waited_s < _TURN_TIMEOUT_S:
+                return self._rest(flight, command, _TURN_POLL_S)
+            flight.happened(refused)
+            return None
         event = acting.preflight(flight.backend, flight.context, flight.checks, self._clock)
         flight.happened(event)
         if isinstance(event, PreflightPassed):
             flight.warnings = event.warnings
+        return None
+
+    def _refused_now(self, flight: Flight) -> StepFailed | None:
+        """What admission says against it, asked again now that others see it: two may open at once."""
+        phase, step = Phase.PREFLIGHT, Phase.PREFLIGHT.value
+        if flight.opened.restores is not None:
+            return None
+        try:
+            with border("admission"):
+                admitted = self._ports.admission.admit(flight.opened.planned, self._clock.now())
+        except StoreError:
+            raise
+        except SafeUpdaterError as error:
+            return acting.failed(phase, step, error)
+        if admitted.admitted:
+            return None
+        return acting.refused(phase, step, StepOutcome(StepStatus.REFUSED, admitted.code, admitted.message))
 
     def _capture(self, flight: Flight, command: Capture) -> None:
         if self._is_still_wanted(flight, command):

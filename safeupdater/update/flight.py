@@ -37,7 +37,7 @@ class Flight:
 
     Events are journaled in batches: what happened is kept in ``unsaved`` until the next effect, look or
     wait, and always written before it. ``base`` is the state before the first unsaved event; until
-    ``heard_s`` nobody else had journaled anything.
+    ``heard_s`` nobody else had journaled anything; at ``boarded_s`` the executor came by it.
     """
 
     opened: OperationPlanned
@@ -54,6 +54,7 @@ class Flight:
     intended: tuple[object, ...] | None = None
     wake_s: float | None = None
     heard_s: float = -math.inf
+    boarded_s: float = 0.0
     store_failures: int = 0
     warnings: tuple[str, ...] = ()
 

@@ -239,7 +239,7 @@ class Opener:
         *,
         is_new: bool = False,
     ) -> Flight:
-        settings = opened.settings
+        settings, now_s = opened.settings, self._ports.clock.monotonic()
         checks = tuple(self._check(spec, is_needed=is_new) for spec in settings.health.checks)
         context = OperationContext(
             operation_id=opened.operation_id,
@@ -252,7 +252,7 @@ class Opener:
         )
         return Flight(
             opened=opened, state=state, version=0, lease=lease, backend=backend, context=context,
-            started=started, checks=checks, lease_until_s=self._ports.clock.monotonic() + lease.ttl_s,
+            started=started, checks=checks, boarded_s=now_s, lease_until_s=now_s + lease.ttl_s,
         )  # fmt: skip
 
     def _check(self, spec: ProbeSpec, *, is_needed: bool) -> HealthCheck:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from safeupdater.backends.memory import CRASHES, Behaviour, MemoryBackend, MemoryWorld
 from safeupdater.domain.operation import OnInconclusive, Outcome, Resolution
+from safeupdater.domain.plan import PlannedUpdate
+from safeupdater.protocols import Admittance
 from safeupdater.update.admission import Limits, LocalAdmission, failure_domain
 from safeupdater.update.executor import Progressed
-from safeupdater.update.result import OperationResult
+from safeupdater.update.result import OperationResult, WakeAfter
+from safeupdater.update.updater import Updater
 from tests.support.engine import WEB, Bench, FakeCheck, FakeChecks, outcomes, policy_with
 
 NO_COOLDOWN: dict[str, Any] = policy_with(rollback={"cooldown": "0s", "max_per_day": 2})
@@ -90,6 +93,74 @@ def test_an_update_of_another_process_is_waited_for_too() -> None:
     assert result.code == "concurrency"
     assert bench.run(first).succeeded
     assert isinstance(other.executor.open(updates[0]), str)
+
+
+class AtTheSameInstant:
+    """Admission as two processes get it that ask before either has opened anything; then the real one."""
+
+    def __init__(self, bench: Bench, later: Admittance | None = None) -> None:
+        self._real = LocalAdmission(bench.store)
+        self._later = later
+        self.asked = 0
+
+    def admit(self, planned: PlannedUpdate, now: datetime) -> Admittance:
+        self.asked += 1
+        return Admittance(admitted=True) if self.asked == 1 else self._later or self._real.admit(planned, now)
+
+
+def opened_at_once(bench: Bench, later: Admittance | None = None) -> tuple[str, Updater, str]:
+    """An update of ``web`` and, in another process, one of ``a`` that was admitted beside it."""
+    (update,) = (item for item in many(bench, "a") if item.target_id != WEB)
+    first = bench.open()
+    other = bench.process(admission=AtTheSameInstant(bench, later))
+    second = other.executor.open(update)
+    assert isinstance(second, str)
+    return first, other, second
+
+
+def test_of_two_that_were_opened_at_the_same_instant_the_later_one_waits() -> None:
+    bench = Bench()
+    first, other, second = opened_at_once(bench)
+    assert isinstance(other.executor.advance(second), WakeAfter)
+    assert bench.state(second) == "Pending"
+    assert bench.run(first).succeeded
+    assert other.executor.run([second])[0].succeeded
+
+
+def test_one_that_was_opened_does_not_wait_for_ever_for_another_that_nobody_works_on() -> None:
+    bench = Bench()
+    _, other, second = opened_at_once(bench)
+    began = bench.clock.now()
+    (result,) = other.executor.run([second])
+    assert (result.outcome, result.code) == (Outcome.ABORTED, "concurrency")
+    assert bench.clock.now() - began <= timedelta(hours=1, seconds=5)
+    assert bench.running["a"] == "1.0.0"
+
+
+def test_what_is_refused_after_it_was_opened_ends_with_nothing_changed() -> None:
+    bench = Bench()
+    refused = Admittance(admitted=False, code="breaker_open", message="too much went wrong")
+    _, other, second = opened_at_once(bench, refused)
+    (result,) = other.executor.run([second])
+    assert (result.outcome, result.code, result.message) == (
+        Outcome.ABORTED, "breaker_open", "too much went wrong",
+    )  # fmt: skip
+    assert bench.running["a"] == "1.0.0"
+
+
+def test_an_admission_that_raises_when_it_is_asked_again_ends_it_with_nothing_changed() -> None:
+    class Raises(AtTheSameInstant):
+        def admit(self, planned: PlannedUpdate, now: datetime) -> Admittance:
+            if self.asked:
+                raise ValueError("s3cret")
+            return super().admit(planned, now)
+
+    bench = Bench()
+    bench.updater = bench.process(admission=Raises(bench))
+    result = bench.run(bench.plan())
+    assert (result.outcome, result.code) == (Outcome.ABORTED, "plugin_error")
+    assert "s3cret" not in result.message
+    assert bench.running == {"web": "1.0.0"}
 
 
 def test_nobody_waits_for_ever_for_an_update_that_nobody_works_on() -> None:
