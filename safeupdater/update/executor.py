@@ -384,14 +384,14 @@ class UpdateExecutor:
         result = flight.result(self._clock.now())
         self._flights.pop(flight.operation_id, None)
         self._ports.release(flight.lease)
-        self._notifier.alert_of(result)
+        self._notifier.alert_of(result, flight.blame)
         return Done(result)
 
     def _let_go(self, flight: Flight, code: str, message: str) -> Done:
         self._flights.pop(flight.operation_id, None)
         if flight.unsaved and (is_ended(flight.state) or is_parked(flight.state)):
             # It may be durable all the same, and then nobody takes it up to tell of it.
-            self._notifier.alert_of(flight.result_of(flight.state, self._clock.now()))
+            self._notifier.alert_of(flight.result_of(flight.state, self._clock.now()), flight.blame)
         if code != "lease_lost":
             self._ports.release(flight.lease)
         return Done(flight.result(self._clock.now(), code=code, message=message))

@@ -11,6 +11,7 @@ import attrs
 from safeupdater.domain.health import Tally
 from safeupdater.domain.operation import (
     AbortRequested,
+    Blame,
     Event,
     Happening,
     JournalEntry,
@@ -148,6 +149,12 @@ class Flight:
                 raise StoreError(f"somebody else journaled {type(event).__name__}", code="lease_lost")
             self.state = evolve(self.state, event)
             self.version += 1
+
+    @property
+    def blame(self) -> Blame:
+        """Whose fault it is that it goes back, where it does."""
+        verdict = self.state.operation.verdict
+        return verdict.blame if verdict else Blame.NOBODY
 
     @property
     def tally(self) -> Tally:

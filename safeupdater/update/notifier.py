@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from safeupdater.domain.notice import AlertRaised, Notice, Severity
-from safeupdater.domain.operation import JournalEntry, Outcome
+from safeupdater.domain.operation import Blame, JournalEntry, Outcome
 from safeupdater.protocols import Observer
 from safeupdater.update.result import OperationResult
 
@@ -18,15 +18,14 @@ _ALARMS: Mapping[Outcome, tuple[Severity, str]] = MappingProxyType(
             "see what runs, then resolve it: keep_new, restore or abandon",
         ),
         Outcome.HELD: (Severity.WARNING, "look at the new version, then resolve it: keep_new or restore"),
-        Outcome.ROLLED_BACK: (
-            Severity.WARNING,
-            "the release is in quarantine if it was to blame; see history",
-        ),
+        Outcome.ROLLED_BACK: (Severity.WARNING, "see history for what went wrong; it is tried again later"),
         Outcome.SUPERSEDED: (Severity.WARNING, "somebody else changed the target; scan and plan again"),
         Outcome.TARGET_GONE: (Severity.WARNING, "somebody else removed the target; scan again"),
     }
 )
 """The outcomes that a person hears of at once, and what to do about them."""
+_BAD_RELEASE = "the release is in quarantine: wait for a newer one, or allow it again with quarantine allow"
+_ASKED_FOR = "somebody asked for it: nothing needs to be done"
 
 
 class Notifier:
@@ -68,11 +67,13 @@ class Notifier:
             )
         )  # fmt: skip
 
-    def alert_of(self, result: OperationResult) -> None:
-        """Tells of an outcome that a person should hear of; nothing of any other."""
+    def alert_of(self, result: OperationResult, blame: Blame) -> None:
+        """Tells of an outcome that a person should hear of, by what was to blame; nothing of any other."""
         alarm = _ALARMS.get(result.outcome)
         if alarm is not None:
             severity, remedy = alarm
+            if result.outcome is Outcome.ROLLED_BACK:
+                remedy = {Blame.RELEASE: _BAD_RELEASE, Blame.REQUEST: _ASKED_FOR}.get(blame, remedy)
             self.alert(
                 severity, result.code or str(result.outcome), f"{result.outcome}: {result.message}", remedy,
                 target_id=result.target_id, operation_id=result.operation_id,

@@ -353,7 +353,7 @@ BUGS = (
         "I3",
         _replaced(executor.UpdateExecutor, "_perform", _other_intent),
     ),
-    Bug("nobody is told", "I11", _replaced(Notifier, "alert_of", lambda self, result: None)),
+    Bug("nobody is told", "I11", _replaced(Notifier, "alert_of", lambda self, result, blame: None)),
     Bug("no quarantine", "I9", _replaced(accounts, "put_in", lambda *args, **more: None)),
     Bug("silence is taken for health", "I10", _replaced(acting, "look", _silence_is_ready)),
     Bug(

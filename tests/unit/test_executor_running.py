@@ -587,3 +587,18 @@ def test_raise_for_outcome_raises_what_fits_with_code_and_evidence(
     assert raised.value.code == "why"
     assert raised.value.evidence == {"operation_id": "op", "target_id": WEB}
     assert isinstance(raised.value.error_class, ErrorClass)
+
+
+def test_the_alert_of_a_rollback_says_what_to_do_about_what_was_to_blame() -> None:
+    bench = Bench()
+    assert bench.run(bench.plan("1.1.0", CRASHES)).outcome is Outcome.ROLLED_BACK
+    (alert,) = bench.recorder.alerts
+    assert "in quarantine" in alert.remedy
+
+    bench = Bench()
+    operation_id = bench.open()
+    bench.steps_until(operation_id, "Watching")
+    bench.updater.abort(WEB, by="somebody")
+    assert bench.run(operation_id).outcome is Outcome.ROLLED_BACK
+    (alert,) = bench.recorder.alerts
+    assert "asked for it" in alert.remedy
