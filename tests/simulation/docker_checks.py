@@ -192,7 +192,8 @@ class CheckedLife(Life):
             if was["Id"] in self.daemon.containers:
                 self.holds("I1", found and found["Id"] == was["Id"], f"{name} did not get its name back")
             if found is None:
-                is_wanted = is_back or f"/{parked_name(name)}" in self.pruned
+                is_wanted = is_back and f"/{name}" not in self.pruned
+                is_wanted = is_wanted or f"/{parked_name(name)}" in self.pruned
                 self.holds(
                     "I1",
                     not (is_wanted and name in self.before.running),

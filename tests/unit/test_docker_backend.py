@@ -730,6 +730,35 @@ def test_what_went_together_with_the_parked_one_was_pruned_what_went_alone_was_r
     assert bench.daemon.running() == {"web"}
 
 
+def test_a_dependant_that_somebody_removes_takes_the_new_version_back_not_away() -> None:
+    bench = Bench()
+    owner = bench.daemon.run("web", f"{APP}:1.0.0")
+    host_config = {"NetworkMode": f"container:{owner}"}
+    bench.daemon.run("side", f"{APP}:1.0.0", start=False, HostConfig=host_config)
+    drive = bench.drive()
+    drive.switch()
+    bench.daemon.remove("side", with_volumes=False)
+    assert bench.backend.observe(drive.operation).condition is Condition.FAILED
+    drive.restore()
+    assert bench.daemon.running() == {"web"}
+    assert bench.daemon.find("side")["HostConfig"]["NetworkMode"] == f"container:{owner}"
+
+
+def test_whose_dependant_has_a_namesake_now_goes_back() -> None:
+    bench = Bench()
+    owner = bench.daemon.run("web", f"{APP}:1.0.0")
+    bench.daemon.run("side", f"{APP}:1.0.0", HostConfig={"NetworkMode": f"container:{owner}"})
+    drive = bench.drive()
+    drive.capture()
+    drive.perform(Phase.STAGING)
+    drive.step(Phase.SWITCHING, "compare_live")
+    drive.step(Phase.SWITCHING, "park_old")
+    bench.daemon.run("side", f"{APP}:1.0.0", start=False)
+    with pytest.raises(StepStopped) as stopped:
+        drive.step(Phase.SWITCHING, "take_name")
+    assert stopped.value.outcome.status is StepStatus.REFUSED
+
+
 def test_what_was_begun_is_undone_where_somebody_changed_something_meanwhile() -> None:
     bench = Bench()
     bench.daemon.run("web", f"{APP}:1.0.0")

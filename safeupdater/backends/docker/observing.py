@@ -40,7 +40,8 @@ def _with_dependants(work: Work, own: Observation) -> Observation:
     for member in work.members[1:]:
         new = work.find_new(member)
         if new is None:
-            return Observation(Condition.FOREIGN, "dependant_gone", f"{member.name} is gone", own.identity)
+            # Not foreign: what is here of the new version must go back, or nothing would be left.
+            return Observation(Condition.FAILED, "dependant_gone", f"{member.name} is gone", own.identity)
         theirs = condition_of(new, was_running=work.is_to_run(member), may_restart=False)
         if theirs.condition is Condition.FAILED:
             code = f"dependant_{theirs.code}"

@@ -119,7 +119,10 @@ def take_name(work: Work) -> StepOutcome:
         if holder is not None and holder["Id"] == member.id:
             return retry("not_parked", f"{member.name} still has its name")
         if holder is not None:
-            return superseded(f"somebody else created a container {member.name}")
+            message = f"somebody else created a container {member.name}"
+            # Theirs stands; but it stands for a dependant only, and what it depends on must run again.
+            is_main = member is work.content.main
+            return superseded(message) if is_main else refused("changed_by_others", message)
         work.daemon.rename(str(new["Id"]), member.name)
     return DONE
 
