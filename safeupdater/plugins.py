@@ -6,9 +6,15 @@ process with its rights: name only what you trust.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
+from typing import Any
 
-from safeupdater.errors import PluginError
+from typing_extensions import get_protocol_members
+
+from safeupdater.errors import PluginError, SafeUpdaterError
 
 GROUPS = ("backends", "gates", "fact_sources", "health_checks", "stores", "registries", "observers")
 
@@ -36,6 +42,32 @@ def find_plugin(group: str, name: str) -> object | None:
     return loaded
 
 
+def make_plugin(group: str, name: str, port: type, *arguments: object, **options: object) -> Any:
+    """What the callable that a package offers under a name makes; None where nobody offers one.
+
+    ``port`` is the protocol that the object made has to have the members of.
+
+    Raises:
+        PluginError: it cannot be had, raised, or made something else. Errors of safeupdater that it raises
+            itself, such as a ``StoreError``, pass as they are.
+    """
+    maker = find_plugin(group, name)
+    if maker is None:
+        return None
+    what = f"{name!a} in safeupdater.{group}"
+    if not callable(maker):
+        raise PluginError(f"{what} is a {type(maker).__name__}, and not a callable that makes one")
+    with _border(what):
+        made: object = maker(*arguments, **options)
+    missing = sorted(member for member in get_protocol_members(port) if not _has(made, member))
+    if missing:
+        raise PluginError(
+            f"{what} made a {type(made).__name__}, which is no {port.__name__}: "
+            f"it has no {', '.join(missing)}"
+        )
+    return made
+
+
 def plugin_names(group: str) -> tuple[str, ...]:
     """The names on offer in a group, without loading any."""
     return tuple(sorted({entry.name for entry in metadata.entry_points(group=f"safeupdater.{group}")}))
@@ -43,3 +75,24 @@ def plugin_names(group: str) -> tuple[str, ...]:
 
 def _claim(entry: metadata.EntryPoint) -> str:
     return f"{entry.dist.name if entry.dist else 'an unnamed package'} ({entry.value})"
+
+
+@contextmanager
+def _border(what: str) -> Iterator[None]:
+    try:
+        yield
+    except SafeUpdaterError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{what} raised {type(error).__name__}") from error
+
+
+def _has(made: object, member: str) -> bool:
+    # Looked for without asking: a property such as a backend's host may go to the network.
+    absent = object()
+    if inspect.getattr_static(made, member, absent) is not absent:
+        return True
+    try:
+        return hasattr(made, member)
+    except Exception:  # noqa: BLE001 - a border: __getattr__ is foreign code
+        return False

@@ -11,6 +11,7 @@ from safeupdater.backends.docker import DockerBackend
 from safeupdater.backends.docker.client import connect, safe_url
 from safeupdater.errors import BackendError, ConfigurationError, SafeUpdaterError, ScanError
 from safeupdater.protocols import Backend
+from safeupdater.stores.open import BUILT_IN
 
 _NAMED = re.compile(r"(?P<alias>[A-Za-z0-9][A-Za-z0-9._-]*)=(?P<url>.+)")
 _DOCKER_SCHEMES = ("unix", "tcp", "http", "https", "ssh", "npipe")
@@ -43,7 +44,10 @@ def prepare_default_store(environ: Mapping[str, str]) -> str:
 
 
 def shown_store(url: str) -> str:
-    """A store's URL without its password."""
+    """A store's URL without its password; of a plugin's only the scheme, since its grammar is not known."""
+    kind, colon, _ = url.partition(":")
+    if kind not in BUILT_IN:
+        return f"{kind}:…" if colon else "…"
     scheme, separator, rest = url.partition("://")
     user, at, place = rest.rpartition("@")
     return f"{scheme}{separator}{user.partition(':')[0]}{at}{place.partition('?')[0]}" if separator else url

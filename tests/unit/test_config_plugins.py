@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from safeupdater.domain.change import Change, VersionChangeType
 from safeupdater.domain.decision import Decision, Verdict
 from safeupdater.errors import PluginError
 from safeupdater.gates import evaluate, gate
+from tests.support.packages import Site
 
 OLD, NEW = ImageReference.parse("nginx:1.27.0"), ImageReference.parse("nginx:1.27.1")
 WEB = Asset(id="docker://local/web", name="web", asset_type=AssetType.CONTAINER, image=OLD)
@@ -25,29 +25,12 @@ PATCH = Change(asset_id=WEB.id, current=OLD, new=NEW, change_type=VersionChangeT
 CANDIDATE = Candidate(asset=WEB, change=PATCH)
 
 
-class Site:
-    """A directory of installed packages."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def install(self, package: str, module: str, code: str, **entry_points: str) -> None:
-        info = self.path / f"{package.replace('-', '_')}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-        lines = "\n".join(f"{name} = {module}:{target}" for name, target in entry_points.items())
-        (info / "entry_points.txt").write_text(f"[safeupdater.gates]\n{lines}\n")
-        (self.path / f"{module}.py").write_text(textwrap.dedent(code))
-
-
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    before = set(sys.modules)
     monkeypatch.syspath_prepend(tmp_path)
-    yield Site(tmp_path)
-    for name in set(sys.modules) - before:
-        if name.startswith("acme"):
-            del sys.modules[name]
+    made = Site(tmp_path)
+    yield made
+    made.forget()
 
 
 def decide(name: str) -> Decision:
