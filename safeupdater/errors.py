@@ -6,8 +6,9 @@ stable ``code``, whether trying again later may help (``transient``), and its ev
 
 from __future__ import annotations
 
+import contextlib
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 import attrs
@@ -252,3 +253,18 @@ class PluginError(SafeUpdaterError):
     """A plugin is missing, claimed twice, raised, hung or returned nonsense."""
 
     code = "plugin_error"
+
+
+@contextlib.contextmanager
+def border(what: str) -> Iterator[None]:
+    """Foreign code is called in the body: what it raises is said without its text, which may hold anything.
+
+    Raises:
+        PluginError: it raised something else than an error of this tree, or tried to end the process.
+    """
+    try:
+        yield
+    except SafeUpdaterError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{what} raised {type(error).__name__}") from error

@@ -7,14 +7,12 @@ process with its rights: name only what you trust.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
 from typing_extensions import get_protocol_members
 
-from safeupdater.errors import PluginError, SafeUpdaterError
+from safeupdater.errors import PluginError, border
 
 GROUPS = ("backends", "gates", "fact_sources", "health_checks", "stores", "registries", "observers")
 
@@ -57,7 +55,7 @@ def make_plugin(group: str, name: str, port: type, *arguments: object, **options
     what = f"{name!a} in safeupdater.{group}"
     if not callable(maker):
         raise PluginError(f"{what} is a {type(maker).__name__}, and not a callable that makes one")
-    with _border(what):
+    with border(what):
         made: object = maker(*arguments, **options)
     missing = sorted(member for member in get_protocol_members(port) if not _has(made, member))
     if missing:
@@ -75,16 +73,6 @@ def plugin_names(group: str) -> tuple[str, ...]:
 
 def _claim(entry: metadata.EntryPoint) -> str:
     return f"{entry.dist.name if entry.dist else 'an unnamed package'} ({entry.value})"
-
-
-@contextmanager
-def _border(what: str) -> Iterator[None]:
-    try:
-        yield
-    except SafeUpdaterError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"{what} raised {type(error).__name__}") from error
 
 
 def _has(made: object, member: str) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import attrs
 import click
@@ -19,12 +20,13 @@ from safeupdater.backends.docker.ourselves import own_container_id
 from safeupdater.cli.exits import Exit
 from safeupdater.cli.notices import URL_VARIABLE
 from safeupdater.cli.options import Command
-from safeupdater.cli.places import docker_backend, shown_store
+from safeupdater.cli.places import shown_store
 from safeupdater.cli.session import Session
 from safeupdater.cli.tables import bullet
 from safeupdater.cli.text import clean, counted
+from safeupdater.config.named import BUILT_IN_BACKEND, named_backend, named_facts, named_observer
 from safeupdater.domain.artifact import ImageReference
-from safeupdater.errors import ConfigurationError, SafeUpdaterError, classify
+from safeupdater.errors import ConfigurationError, PluginError, SafeUpdaterError, border, classify
 from safeupdater.observers.webhook import WebhookNotifier
 from safeupdater.protocols import Backend, StateStore
 from safeupdater.update.inventory import Inventory
@@ -91,8 +93,9 @@ def _checks(session: Session, *, ask_registries: bool) -> Iterator[Check]:
     if session.world.backends is not None:
         yield from (_backend(backend) for backend in session.world.backends)
     else:
-        for spec in session.options.backends or ("docker",):
-            yield from _docker(spec, session)
+        for spec in session.options.backends or (BUILT_IN_BACKEND,):
+            yield from _runtime(spec, session)
+    yield from _plugins(session)
     if session.world.environ.get(URL_VARIABLE):
         yield _webhook(session.world.environ[URL_VARIABLE])
 
@@ -143,7 +146,10 @@ def _registries(session: Session, inventory: Inventory) -> Iterator[Check]:
     for asset in inventory.assets():
         if isinstance(asset.image, ImageReference):
             samples.setdefault(asset.image.registry, asset.image)
-    answers = session.tags.lookup_many(samples.values()) if samples else {}
+    try:
+        answers = session.tags.lookup_many(samples.values()) if samples else {}
+    except PluginError:
+        return  # told of with the other plugins
     for registry, image in sorted(samples.items()):
         answer = answers[image.name]
         if isinstance(answer, SafeUpdaterError):
@@ -165,12 +171,25 @@ def _registry_remedy(registry: str, error: SafeUpdaterError) -> str:
 # --- runtimes ---------------------------------------------------------------------------------------------
 
 
-def _docker(spec: str, session: Session) -> Iterator[Check]:
+def _runtime(spec: str, session: Session) -> Iterator[Check]:
     try:
-        backend = docker_backend(spec, session.world.environ)
+        backend = named_backend(spec, session.world.environ)
     except ConfigurationError as error:
         yield _failed("docker", error, "correct DOCKER_HOST and its companions, or --backend")
         return
+    except SafeUpdaterError as error:
+        yield _failed(f"backend {spec}", error, "correct --backend, or the package that offers it")
+        return
+    if isinstance(backend, DockerBackend):
+        yield from _docker(backend, session)
+        return
+    try:
+        yield _backend(backend, f"backend {spec}")
+    finally:
+        backend.close()
+
+
+def _docker(backend: DockerBackend, session: Session) -> Iterator[Check]:
     try:
         yield _daemon(backend, session)
         yield _rights(backend)
@@ -225,13 +244,32 @@ def _found(backend: Backend) -> Iterator[Check]:
         yield Check(subject=where, health=Health.WARNING, detail=problem)
 
 
-def _backend(backend: Backend) -> Check:
-    subject = f"{backend.name} on {backend.host}"
+def _backend(backend: Backend, subject: str = "") -> Check:
     try:
-        report = backend.scan()
+        with border("this backend"):
+            subject = f"{backend.name} on {backend.host}"
+            report = backend.scan()
     except SafeUpdaterError as error:
         return _failed(subject, error, "see that it runs and answers")
     return Check(subject=subject, health=Health.OK, detail=counted(len(report.assets), "asset"))
+
+
+def _plugins(session: Session) -> Iterator[Check]:
+    """The other plugins that are named: whether they can be had, for nothing else is asked of them here."""
+    options, environ = session.options, session.world.environ
+    makers: list[tuple[str, Callable[[], object]]] = [
+        *((f"facts {name}", partial(named_facts, (name,), environ)) for name in options.facts),
+        *((f"observer {name}", partial(named_observer, name, environ)) for name in options.observers),
+    ]
+    if options.registry:
+        makers.append((f"registry plugin {options.registry}", lambda: session.tags))
+    for subject, make in makers:
+        try:
+            made = make()
+        except SafeUpdaterError as error:
+            yield _failed(subject, error, "correct the name, or the package that offers it")
+        else:
+            yield Check(subject=subject, health=Health.OK, detail=type(made).__name__)
 
 
 def _webhook(url: str) -> Check:

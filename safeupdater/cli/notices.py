@@ -1,4 +1,4 @@
-"""Who is told what happens while something is applied: who watches, the log, and a webhook."""
+"""Who is told what happens while something is applied: who watches, the log, a webhook, and plugins."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from rich.logging import RichHandler
 
 from safeupdater.cli.session import Session
 from safeupdater.cli.story import Storyteller
+from safeupdater.config.named import named_observer
+from safeupdater.errors import SafeUpdaterError, border
 from safeupdater.observers.logging import LoggingObserver
 from safeupdater.observers.webhook import WebhookNotifier
 from safeupdater.protocols import Observer
@@ -31,7 +33,22 @@ def observers_of(session: Session) -> Iterator[tuple[Observer, ...]]:
         if url:
             notifier = WebhookNotifier(url, secret=session.world.environ.get(SECRET_VARIABLE))
             observers.append(stack.enter_context(notifier))
+        observers += [stack.enter_context(_plugin(name, session)) for name in session.options.observers]
         yield tuple(observers)
+
+
+@contextlib.contextmanager
+def _plugin(name: str, session: Session) -> Iterator[Observer]:
+    """A plugin, closed at the end where it can be; that it cannot be closed fails nothing."""
+    observer = named_observer(name, session.world.environ)
+    try:
+        yield observer
+    finally:
+        try:
+            with border(f"closing the observer {name}"):
+                getattr(observer, "close", lambda: None)()
+        except SafeUpdaterError as error:
+            session.warn(str(error))
 
 
 @contextlib.contextmanager

@@ -16,6 +16,9 @@ class Options:
     backends: tuple[str, ...] = ()
     policy: str | None = None
     store: str | None = None
+    registry: str | None = None
+    facts: tuple[str, ...] = ()
+    observers: tuple[str, ...] = ()
     output: str = "table"
     verbose: bool = False
     quiet: bool = False
@@ -35,7 +38,7 @@ def shared_options(*, hidden: bool) -> list[click.Parameter]:
         click.Option(
             ["--backend", "backends"],
             multiple=True,
-            metavar="docker|ALIAS=URL",
+            metavar="docker|ALIAS=URL|PLUGIN",
             envvar="SAFEUPDATER_BACKEND" if environment else None,
             hidden=hidden,
             help="Where to look; may be repeated. Default: every runtime that can be reached.",
@@ -54,6 +57,29 @@ def shared_options(*, hidden: bool) -> list[click.Parameter]:
             hidden=hidden,
             help="Where state is kept: sqlite:///PATH, json:PATH, postgresql://…, memory:. "
             "Default: SQLite in $XDG_STATE_HOME/safeupdater.",
+        ),
+        click.Option(
+            ["--registry"],
+            metavar="oci|PLUGIN",
+            envvar="SAFEUPDATER_REGISTRY" if environment else None,
+            hidden=hidden,
+            help="Where newer versions are looked for. Default: oci, any OCI registry.",
+        ),
+        click.Option(
+            ["--facts"],
+            multiple=True,
+            metavar="PLUGIN",
+            envvar="SAFEUPDATER_FACTS" if environment else None,
+            hidden=hidden,
+            help="Who knows facts that gates need; may be repeated.",
+        ),
+        click.Option(
+            ["--observer", "observers"],
+            multiple=True,
+            metavar="PLUGIN",
+            envvar="SAFEUPDATER_OBSERVER" if environment else None,
+            hidden=hidden,
+            help="Who is told what happens; may be repeated.",
         ),
         click.Option(
             ["--output", "-o"],

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from safeupdater.backends.docker import DockerBackend
-from safeupdater.backends.docker.client import connect, safe_url
-from safeupdater.errors import BackendError, ConfigurationError, SafeUpdaterError, ScanError
+from safeupdater.backends.docker.client import safe_url
+from safeupdater.config.named import named_backends
+from safeupdater.errors import (
+    BackendError,
+    ConfigurationError,
+    PluginError,
+    SafeUpdaterError,
+    ScanError,
+    border,
+)
 from safeupdater.protocols import Backend
 from safeupdater.stores.open import BUILT_IN
-
-_NAMED = re.compile(r"(?P<alias>[A-Za-z0-9][A-Za-z0-9._-]*)=(?P<url>.+)")
-_DOCKER_SCHEMES = ("unix", "tcp", "http", "https", "ssh", "npipe")
 
 
 def default_store(environ: Mapping[str, str]) -> str:
@@ -53,23 +57,6 @@ def shown_store(url: str) -> str:
     return f"{scheme}{separator}{user.partition(':')[0]}{at}{place.partition('?')[0]}" if separator else url
 
 
-def docker_backend(spec: str, environ: Mapping[str, str]) -> DockerBackend:
-    """The backend for ``docker`` or ``ALIAS=URL``; nothing is sent yet.
-
-    Raises:
-        ConfigurationError: it is neither, or the URL cannot be used.
-    """
-    if spec == "docker":
-        return DockerBackend(connect(environment=environ))
-    named = _NAMED.fullmatch(spec)
-    if named is None or named["url"].partition("://")[0] not in _DOCKER_SCHEMES:
-        raise ConfigurationError(
-            f"{safe_url(spec)[:80]!a} is not a backend: expected docker, or an alias with a daemon's URL "
-            "such as web1=tcp://10.0.0.5:2376"
-        )
-    return DockerBackend(connect(named["url"], environ), host=named["alias"])
-
-
 def open_backends(
     specs: Sequence[str], environ: Mapping[str, str], warn: Callable[[str], None]
 ) -> tuple[Backend, ...]:
@@ -77,24 +64,24 @@ def open_backends(
 
     Raises:
         ConfigurationError: one of them is not named properly, or one twice.
+        PluginError: a plugin that is named gives no backend.
         ScanError: none can be reached.
     """
-    backends = [(spec, docker_backend(spec, environ)) for spec in specs or ("docker",)]
-    reached: dict[str, Backend] = {}
+    backends = named_backends(specs, environ)
+    reached: dict[tuple[str, str], Backend] = {}
     failures: list[SafeUpdaterError] = []
     for spec, backend in backends:
         try:
-            backend.scanner.info  # noqa: B018 - asks the daemon once, and remembers
-            host = backend.host
-        except (ScanError, BackendError) as error:
+            place = _reached(backend)
+        except (ScanError, BackendError, PluginError) as error:
             failures.append(error)
             if len(backends) > 1:
                 warn(f"{safe_url(spec)} is left out: {error}")
             backend.close()
             continue
-        if host in reached:
-            raise ConfigurationError(f"two backends lead to the same host {host}: name each once")
-        reached[host] = backend
+        if place in reached:
+            raise ConfigurationError(f"two backends lead to the same host {place[1]}: name each once")
+        reached[place] = backend
     if not reached:
         raise ScanError(
             f"no runtime can be reached: {failures[0]}"
@@ -104,3 +91,11 @@ def open_backends(
             transient=any(error.transient for error in failures),
         )
     return tuple(reached.values())
+
+
+def _reached(backend: Backend) -> tuple[str, str]:
+    """The runtime and the host, once they answered."""
+    if isinstance(backend, DockerBackend):
+        backend.scanner.info  # noqa: B018 - asks the daemon once, and remembers
+    with border(f"the backend {type(backend).__name__}"):
+        return backend.name, backend.host

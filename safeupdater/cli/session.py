@@ -20,9 +20,10 @@ from safeupdater._version import API_VERSION
 from safeupdater.cli.options import Options
 from safeupdater.cli.places import open_backends, prepare_default_store
 from safeupdater.cli.text import clean_lines
+from safeupdater.config.named import BUILT_IN_REGISTRY, named_facts, named_registry
 from safeupdater.config.policy import Policy
 from safeupdater.config.variables import refuse_unknown
-from safeupdater.protocols import Backend, Clock, Observer, StateStore, TagSource
+from safeupdater.protocols import Backend, Clock, FactSource, Observer, StateStore, TagSource
 from safeupdater.stores import open_store
 from safeupdater.stores.clock import SystemClock
 from safeupdater.update.updater import Updater
@@ -158,9 +159,12 @@ class Session:
         """Where newer versions are looked for; one client, so that what it learnt serves every round."""
         if self.world.tags is not None:
             return self.world.tags
-        from safeupdater.registries.oci import RegistryClient
+        return named_registry(self.options.registry or BUILT_IN_REGISTRY, self.world.environ)
 
-        return RegistryClient(environ=self.world.environ)
+    @functools.cached_property
+    def facts(self) -> tuple[FactSource, ...]:
+        """Who knows more about candidates; the same ones in every round."""
+        return named_facts(self.options.facts, self.world.environ)
 
     @contextlib.contextmanager
     def store(self) -> Iterator[StateStore]:
@@ -200,6 +204,7 @@ class Session:
                 policy=policy,
                 store=store,
                 tags=self.tags,
+                facts=self.facts,
                 clock=self.world.clock,
                 observers=observers,
             )

@@ -1,9 +1,11 @@
-"""Extensions that a policy names: gates of other packages, run with a deadline."""
+"""Extensions by name, with an error where nobody offers one; gates of other packages, run with a deadline."""
 
 from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
@@ -13,7 +15,7 @@ from safeupdater.domain.decision import Decision, Verdict
 from safeupdater.errors import PluginError
 from safeupdater.gates import gate
 from safeupdater.gates.reasons import says
-from safeupdater.plugins import GROUPS, find_plugin, plugin_names
+from safeupdater.plugins import GROUPS, find_plugin, make_plugin, plugin_names
 from safeupdater.protocols import Gate
 
 GATE_DEADLINE_S = 5.0
@@ -29,8 +31,24 @@ def load_plugin(group: str, name: str) -> object:
         raise PluginError(f"there is no plugin group {group!a}; known: {', '.join(GROUPS)}")
     found = find_plugin(group, name)
     if found is None:
-        raise PluginError(f"no package offers {name!a} in safeupdater.{group}{_known(group, name)}")
+        raise _nobody(group, name)
     return found
+
+
+def made_plugin(group: str, name: str, port: type, environ: Mapping[str, str]) -> Any:
+    """What the callable that a package offers makes of the environment: something of the protocol ``port``.
+
+    Raises:
+        PluginError: nobody offers it, or see ``make_plugin``.
+    """
+    made = make_plugin(group, name, port, environ)
+    if made is None:
+        raise _nobody(group, name)
+    return made
+
+
+def _nobody(group: str, name: str) -> PluginError:
+    return PluginError(f"no package offers {name!a} in safeupdater.{group}{_known(group, name)}")
 
 
 def _known(group: str, name: str) -> str:

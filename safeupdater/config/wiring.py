@@ -11,6 +11,9 @@ from typing import Any
 from safeupdater.config.variables import refuse_unknown
 from safeupdater.protocols import Clock, HealthChecks, Hooks, PolicySource, StateStore, TagSource
 
+BACKEND_VARIABLE = "SAFEUPDATER_BACKEND"
+FACTS_VARIABLE = "SAFEUPDATER_FACTS"
+REGISTRY_VARIABLE = "SAFEUPDATER_REGISTRY"
 STORE_VARIABLE = "SAFEUPDATER_STORE"
 
 
@@ -73,16 +76,23 @@ def new_id() -> str:
 
 def from_env(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The arguments of ``Updater`` that an environment names."""
-    from safeupdater.backends.docker import DockerBackend
+    from safeupdater.config.named import named_backends, named_facts, named_registry
     from safeupdater.config.policy import Policy
     from safeupdater.stores import open_store
 
     environ = os.environ if environ is None else environ
+    registry_name = environ.get(REGISTRY_VARIABLE)
     refuse_unknown(environ)
     own_clock = clock()
     return {
-        "backends": [DockerBackend.from_env(environ)],
+        "backends": [backend for _, backend in named_backends(_words(environ, BACKEND_VARIABLE), environ)],
         "policy": Policy.find(environ=environ),
+        "tags": named_registry(registry_name, environ) if registry_name else None,
+        "facts": named_facts(_words(environ, FACTS_VARIABLE), environ),
         "store": open_store(environ.get(STORE_VARIABLE, "memory:"), own_clock),
         "clock": own_clock,
     }
+
+
+def _words(environ: Mapping[str, str], variable: str) -> list[str]:
+    return environ.get(variable, "").split()

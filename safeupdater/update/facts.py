@@ -17,17 +17,16 @@ def with_facts(candidate: Candidate, sources: Sequence[FactSource], needs: froze
     """The candidate with the facts that its gates need; what a source fails to give stays unknown."""
     facts = candidate.facts
     for source in sources:
-        wanted = needs & source.provides
-        if not wanted:
-            continue
-        found = _ask(source, candidate)
-        facts = facts.with_facts({name: found[name] for name in wanted if name in found})
+        facts = facts.with_facts(_ask(source, candidate, needs))
     return attrs.evolve(candidate, facts=facts)
 
 
-def _ask(source: FactSource, candidate: Candidate) -> Mapping[str, object]:
+def _ask(source: FactSource, candidate: Candidate, needs: frozenset[str]) -> Mapping[str, object]:
+    """Those of the needed facts that a source has; it is only asked where it says that it knows of one."""
     try:
-        return source.facts(candidate)
+        wanted = needs & source.provides
+        found = source.facts(candidate) if wanted else {}
+        return {name: found[name] for name in wanted if name in found}
     except Exception:  # noqa: BLE001  a border: sources are foreign code, and unknown is never good
         return {}
 

@@ -15,7 +15,7 @@ from safeupdater.domain.artifact import Artifact, ChartReference, ImageReference
 from safeupdater.domain.asset import Asset
 from safeupdater.domain.change import Change, VersionChangeType
 from safeupdater.domain.plan import UnknownAsset
-from safeupdater.errors import RegistryError
+from safeupdater.errors import RegistryError, border
 from safeupdater.protocols import AssetPolicy, TagSource
 
 _STEPS = (
@@ -31,6 +31,7 @@ _THIS_TAG_ONLY = frozenset({"not_found", "manifest_unknown", "no_platform", "not
 
 _MAX_MISSING = 10
 """How many listed tags without an image are passed over in one step size."""
+_THE_SOURCE = "the source of tags"
 
 
 @attrs.define(eq=False)
@@ -78,7 +79,8 @@ class Offers:
         key = (asset.platform, str(reference))
         if key not in self.resolved:
             try:
-                self.resolved[key] = self.tags.resolve(reference, asset.platform)
+                with border(_THE_SOURCE):
+                    self.resolved[key] = self.tags.resolve(reference, asset.platform)
             except RegistryError as error:
                 self.resolved[key] = error
         return self.resolved[key]
@@ -161,7 +163,8 @@ def _listings(
     by_place: defaultdict[str, list[Artifact]] = defaultdict(list)
     for image in images:
         by_place[_place(image)].append(image)
-    return {place: tags.lookup_many(found) for place, found in by_place.items()}
+    with border(_THE_SOURCE):
+        return {place: tags.lookup_many(found) for place, found in by_place.items()}
 
 
 def _place(image: Artifact) -> str:
@@ -205,11 +208,12 @@ def _resolve_together(
         for tag in (*newest, image.tag) if bits_of(asset) else newest:
             reference = image.with_tag(tag)
             wanted[asset.platform][str(reference)] = reference
-    return {
-        (platform, text): found
-        for platform, references in wanted.items()
-        for text, found in tags.resolve_many(references.values(), platform).items()
-    }
+    with border(_THE_SOURCE):
+        return {
+            (platform, text): found
+            for platform, references in wanted.items()
+            for text, found in tags.resolve_many(references.values(), platform).items()
+        }
 
 
 def _unknown(asset: Asset, code: str, message: str) -> UnknownAsset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import attrs
@@ -21,6 +21,7 @@ from safeupdater.domain.operation import (
 )
 from safeupdater.domain.plan import Approval, PlannedUpdate
 from safeupdater.errors import PluginError, SafeUpdaterError, StoreError, VersionConflict
+from safeupdater.errors import border as border
 from safeupdater.protocols import (
     Admission,
     Backend,
@@ -277,17 +278,6 @@ def _read(entries: Sequence[JournalEntry]) -> tuple[OperationPlanned, State]:
     opened = entries[0].event
     assert isinstance(opened, OperationPlanned), "the store keeps it first"
     return opened, replay(entry.event for entry in entries)
-
-
-@contextlib.contextmanager
-def border(what: str) -> Iterator[None]:
-    """Foreign code is called here: what it raises is said without its text, which may hold anything."""
-    try:
-        yield
-    except SafeUpdaterError:
-        raise
-    except Exception as error:
-        raise PluginError(f"{what} raised {type(error).__name__}") from error
 
 
 def _checked(steps: Steps, backend: Backend) -> Steps:

@@ -16,7 +16,15 @@ from safeupdater.domain.decision import Verdict
 from safeupdater.domain.notice import ScanFinished, Severity
 from safeupdater.domain.operation import Outcome, Resolution
 from safeupdater.domain.plan import Approval, Plan, PlannedUpdate
-from safeupdater.errors import ConfigurationError, ErrorClass, ScanError, UpdateError, classify
+from safeupdater.errors import (
+    ConfigurationError,
+    ErrorClass,
+    PluginError,
+    ScanError,
+    UpdateError,
+    border,
+    classify,
+)
 from safeupdater.protocols import (
     Admission,
     Backend,
@@ -113,10 +121,12 @@ class Updater:
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:
         """An updater for what the environment names: runtimes, policy, store and registries.
 
-        Reads ``DOCKER_HOST`` and its companions, ``SAFEUPDATER_POLICY`` and ``SAFEUPDATER_STORE``.
+        Reads ``DOCKER_HOST`` and its companions, and ``SAFEUPDATER_BACKEND``, ``_POLICY``, ``_STORE``,
+        ``_REGISTRY`` and ``_FACTS``.
 
         Raises:
             ConfigurationError: the environment names something that cannot be used.
+            PluginError: it names a plugin that cannot be had, raised, or made something else.
         """
         return cls(**{**_wiring().from_env(environ), **overrides})
 
@@ -129,8 +139,9 @@ class Updater:
         problems: list[str] = []
         for backend in self.backends:
             try:
-                report = backend.scan()
-            except ScanError as error:
+                with border(f"the backend {type(backend).__name__}"):
+                    report = backend.scan()
+            except (ScanError, PluginError) as error:
                 problems.append(f"{backend.name} on {backend.host}: {error.message}")
                 self._alert_if_permanent(error, backend)
                 continue
@@ -285,7 +296,7 @@ class Updater:
         if callable(checkpoint):
             checkpoint()
 
-    def _alert_if_permanent(self, error: ScanError, backend: Backend) -> None:
+    def _alert_if_permanent(self, error: ScanError | PluginError, backend: Backend) -> None:
         if classify(error) is ErrorClass.PERMANENT:
             self._notifier.alert(
                 Severity.WARNING, error.code, f"{backend.name} on {backend.host}: {error.message}",
