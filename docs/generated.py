@@ -19,6 +19,7 @@ import safeupdater
 from safeupdater import errors
 from safeupdater.cli import app
 from safeupdater.config import schema, sections
+from safeupdater.config.variables import VARIABLES
 from safeupdater.domain.asset import STATUS_TRANSITIONS, AssetStatus
 from safeupdater.gates import matrix
 from safeupdater.update import machine
@@ -44,6 +45,12 @@ def _helps(command: click.Command, name: str) -> Iterator[str]:
             found = command.get_command(context, child)
             assert found is not None
             yield from _helps(found, f"{name} {child}")
+
+
+def variables() -> str:
+    """The environment variables that have a meaning."""
+    rows = ["| Variable | Names |", "|---|---|"]
+    return "\n".join([*rows, *(f"| `{name}` | {meaning} |" for name, meaning in VARIABLES.items())])
 
 
 def public_names() -> str:
@@ -243,6 +250,7 @@ def state_box(name: str, row: int, *, is_end: bool) -> str:
 REGIONS: dict[str, Callable[[], str]] = {
     "errors": error_table,
     "public-names": public_names,
+    "variables": variables,
     "commands": commands,
     "machine-ways": machine_ways,
     "machine-states": machine_states,
