@@ -186,13 +186,17 @@ class PreflightReport:
 
 @attrs.frozen(kw_only=True)
 class Snapshot:
-    """Everything needed to put A back. It holds secrets (environment, values), so its repr shows none."""
+    """Everything needed to put A back. It holds secrets (environment, values), so its repr shows none.
+
+    ``running`` says whether A ran at that very moment; None: as the preflight found it.
+    """
 
     operation_id: str
     target_id: str
     format: str
     taken_at: datetime
     data: Mapping[str, object] = attrs.field(converter=_frozen, hash=False, repr=False)
+    running: bool | None = None
 
     @property
     def sha256(self) -> str:
@@ -277,9 +281,10 @@ class PreflightPassed:
 
 @attrs.frozen(kw_only=True)
 class SnapshotCaptured:
-    """The snapshot is stored durably; the journal keeps its hash."""
+    """The snapshot is stored durably; the journal keeps its hash, and whether A ran when it was taken."""
 
     sha256: str
+    running: bool | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -400,7 +400,7 @@ def later_events(outcomes: st.SearchStrategy[Outcome] | None = None) -> st.Searc
     texts = st.lists(_texts, max_size=2).map(tuple)
     return st.one_of(
         st.builds(PreflightPassed, warnings=texts, running=st.booleans(), baseline=st.none() | baselines),
-        st.builds(SnapshotCaptured, sha256=_names),
+        st.builds(SnapshotCaptured, sha256=_names, running=st.none() | st.booleans()),
         st.builds(StepIntended, phase=phases, step=_names),
         st.builds(StepDone, phase=phases, step=_names, detail=_texts),
         st.builds(

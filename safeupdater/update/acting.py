@@ -165,7 +165,8 @@ def capture(
         raise
     except Exception as error:  # noqa: BLE001  a border: backends are foreign code
         return context, failed(phase, step, error)
-    return attrs.evolve(context, snapshot=snapshot), SnapshotCaptured(sha256=snapshot.sha256)
+    captured = SnapshotCaptured(sha256=snapshot.sha256, running=snapshot.running)
+    return attrs.evolve(context, snapshot=snapshot), captured
 
 
 def perform(

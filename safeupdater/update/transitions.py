@@ -104,8 +104,9 @@ def preflight_passed(state: Pending, event: PreflightPassed) -> State:
 
 
 def snapshot_captured(state: Capturing, event: SnapshotCaptured) -> State:
-    """The way back is stored: only now may anything be prepared."""
-    operation = attrs.evolve(state.operation, snapshot_sha256=event.sha256)
+    """The way back is stored: only now may anything be prepared. What it says is what is gone back to."""
+    running = state.operation.running if event.running is None else event.running
+    operation = attrs.evolve(state.operation, snapshot_sha256=event.sha256, running=running)
     return Staging(operation) if operation.opened.steps.staging else Switching(operation)
 
 

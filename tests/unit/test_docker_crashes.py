@@ -94,9 +94,6 @@ def test_each_planted_design_bug_is_noticed_by_what_it_breaks(bug: Bug) -> None:
     assert f"{bug.scenario}: {bug.breaks}:" in caught.violation
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what ran at the first look and not in the snapshot is waited for in vain"
-)
 def test_what_ends_between_the_first_look_and_the_snapshot_is_left_as_it_is() -> None:
     player = Player("not restarted")
     calls = player.live((), player.start.moment).calls

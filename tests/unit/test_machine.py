@@ -435,6 +435,15 @@ def test_what_cannot_be_cleared_away_is_named_and_does_not_undo_the_success() ->
     )
 
 
+def test_the_snapshot_says_what_is_gone_back_to_where_the_preflight_saw_something_else() -> None:
+    ended = [PreflightPassed(running=True), SnapshotCaptured(sha256="s", running=False)]
+    assert after(*ended).operation.running is False
+    started = [PreflightPassed(running=False), SnapshotCaptured(sha256="s", running=True)]
+    assert after(*started).operation.running is True
+    unsaid = [PreflightPassed(running=False), SnapshotCaptured(sha256="s")]
+    assert after(*unsaid).operation.running is False
+
+
 # --- laws ---------------------------------------------------------------------------------------------------
 
 

@@ -293,6 +293,7 @@ class DockerBackend:
             format=FORMAT,
             taken_at=self._clock(),
             data=content.to_data(),
+            running=content.main.was_running,
         )
 
 

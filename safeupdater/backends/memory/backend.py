@@ -133,6 +133,7 @@ class MemoryBackend:
                 "restart": old.restart,
                 "running": old.running,
             },
+            running=old.running,
         )
 
     def perform(self, operation: OperationContext, phase: Phase, step: str, report: Report) -> StepOutcome:
