@@ -347,6 +347,7 @@ def test_doctor_goes_on_where_a_plugin_is_broken(site: Site, command: Run) -> No
     )
     assert code == 1
     assert "✓ state" in out
+    assert "✗ state" not in out
     assert "✗ memory on prod-2" in out
     assert "✗ backend lost" in out
     assert "'nobody' is not a backend" in out
