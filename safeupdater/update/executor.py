@@ -24,7 +24,7 @@ from safeupdater.domain.operation import (
     Woke,
 )
 from safeupdater.domain.plan import Approval, PlannedUpdate
-from safeupdater.errors import LeaseLost, SafeUpdaterError, StoreError
+from safeupdater.errors import LeaseLost, SafeUpdaterError, StoreError, border
 from safeupdater.protocols import (
     Admission,
     Backend,
@@ -41,7 +41,7 @@ from safeupdater.update.driving import Drive, Pilot
 from safeupdater.update.flight import CALL_DEADLINE_S, Flight
 from safeupdater.update.machine import is_ended, is_parked, next_command
 from safeupdater.update.notifier import Notifier
-from safeupdater.update.opening import Opener, Ports, Review, border
+from safeupdater.update.opening import Opener, Ports, Review
 from safeupdater.update.result import Advance, Done, OperationResult, WakeAfter, untouched
 from safeupdater.update.states import (
     Capture,

@@ -20,8 +20,7 @@ from safeupdater.domain.operation import (
     Steps,
 )
 from safeupdater.domain.plan import Approval, PlannedUpdate
-from safeupdater.errors import PluginError, SafeUpdaterError, StoreError, VersionConflict
-from safeupdater.errors import border as border
+from safeupdater.errors import PluginError, SafeUpdaterError, StoreError, VersionConflict, border
 from safeupdater.protocols import (
     Admission,
     Backend,
