@@ -104,11 +104,11 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes, mode: int) -> None:
     archive.addfile(entry, io.BytesIO(data))
 
 
-def push(client: docker.APIClient, reference: str) -> str:
+def push(client: docker.APIClient, reference: str, login: tuple[str, str] = ("", "")) -> str:
     """Pushes an image to its registry and gives the digest that the registry has it under."""
-    for line in client.push(
-        reference, stream=True, decode=True, auth_config={"username": "", "password": ""}
-    ):
+    user, password = login
+    auth_config = {"username": user, "password": password}
+    for line in client.push(reference, stream=True, decode=True, auth_config=auth_config):
         if "error" in line:
             raise RuntimeError(f"pushing {reference}: {line['error']}")
         if line.get("aux", {}).get("Digest"):
@@ -123,10 +123,11 @@ def release(
     *,
     changes: Iterable[str] = (),
     keep: bool = False,
+    login: tuple[str, str] = ("", ""),
 ) -> str:
     """Builds and pushes a release and gives its digest; the local copy goes unless it is to be kept."""
     build(client, reference, kind, changes=changes)
-    digest = push(client, reference)
+    digest = push(client, reference, login)
     if not keep:
         client.remove_image(reference)
     return digest

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
+import http.client
 import json
 import logging
 import queue
 import secrets
+import ssl
 import threading
 import time
 import urllib.parse
@@ -16,7 +19,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
@@ -25,6 +28,10 @@ from safeupdater.domain.change import Change
 from safeupdater.domain.notice import AlertRaised, Notice, Severity
 from safeupdater.domain.operation import Finished, JournalEntry, OperationPlanned, Outcome
 from safeupdater.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from urllib3.connection import HTTPConnection
+    from urllib3.util import Url
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,6 +45,7 @@ _SEVERITY_OF: Mapping[Outcome, Severity] = {
 }
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _TRIES = 3
+_LEAST_TIMEOUT_S = 0.001
 _RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REMEMBERED_OPERATIONS = 1024
 
@@ -141,21 +149,18 @@ class WebhookNotifier:
                 self._worker.start()
 
     def _work(self) -> None:
-        import urllib3
+        while (message := self._queue.get()) is not None:
+            try:
+                self._deliver(message)
+            except Exception as error:  # noqa: BLE001 - one bad message must not end the thread
+                self._give_up(message, type(error).__name__)
 
-        with urllib3.PoolManager(num_pools=1, maxsize=1) as pool:
-            while (message := self._queue.get()) is not None:
-                try:
-                    self._deliver(pool, message)
-                except Exception as error:  # noqa: BLE001 - one bad message must not end the thread
-                    self._give_up(message, type(error).__name__)
-
-    def _deliver(self, pool: Any, message: _Message) -> None:
+    def _deliver(self, message: _Message) -> None:
         problem = ""
         for attempt in range(_TRIES):
             if attempt:
                 self._pause(0.5 * 2**attempt)
-            problem = self._try(pool, message)
+            problem = self._try(message)
             if not problem:
                 self.sent += 1
                 return
@@ -163,22 +168,35 @@ class WebhookNotifier:
                 break
         self._give_up(message, problem)
 
-    def _try(self, pool: Any, message: _Message) -> str:
+    def _try(self, message: _Message) -> str:
         """One attempt; "" when the receiver took it, else what was wrong, without the URL."""
         import urllib3
 
         try:
-            answer = pool.request(
-                "POST", self._url, body=message.body, headers=self._signed(message), redirect=False,
-                retries=False, timeout=urllib3.Timeout(total=self._timeout_s), preload_content=False,
-            )  # fmt: skip
-        except urllib3.exceptions.HTTPError as error:
+            status = self._post(message)
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
             return type(error).__name__
-        # The answer's body is nothing to us, and may never end.
-        answer.close()
-        if 200 <= answer.status < 300:
+        if 200 <= status < 300:
             return ""
-        return f"{'status' if answer.status in _RETRY_STATUSES else 'refused with status'} {answer.status}"
+        return f"{'status' if status in _RETRY_STATUSES else 'refused with status'} {status}"
+
+    def _post(self, message: _Message) -> int:
+        """The status of the answer; its body is nothing to us, and may never end.
+
+        A connection of its own: a pool would log the whole URL at debug level, and with it the token.
+        """
+        import urllib3
+
+        url = urllib3.util.parse_url(self._url)
+        ends_at = time.monotonic() + self._timeout_s
+        with contextlib.closing(_connection(url, self._timeout_s)) as connection:
+            connection.connect()
+            connection.sock.settimeout(max(ends_at - time.monotonic(), _LEAST_TIMEOUT_S))
+            headers = self._signed(message)
+            connection.request(
+                "POST", url.request_uri, body=message.body, headers=headers, preload_content=False
+            )
+            return connection.getresponse().status
 
     def _signed(self, message: _Message) -> dict[str, str]:
         timestamp = str(int(self._now().timestamp()))
@@ -250,6 +268,15 @@ def _endpoint(url: str) -> tuple[str, dict[str, str], str]:
         headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode("ascii")
     clean = urllib.parse.urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, ""))
     return clean, headers, f"{parts.scheme}://{netloc}"
+
+
+def _connection(url: Url, timeout_s: float) -> HTTPConnection:
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+
+    if url.scheme == "https":
+        context = ssl.create_default_context()
+        return HTTPSConnection(url.host or "", url.port, timeout=timeout_s, ssl_context=context)
+    return HTTPConnection(url.host or "", url.port, timeout=timeout_s)
 
 
 def _alert(alert: AlertRaised) -> dict[str, Any]:

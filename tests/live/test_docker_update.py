@@ -163,6 +163,19 @@ def test_what_cannot_be_pulled_never_stops_the_old_version(host: Host) -> None:
     assert host.names() == {host.name("web")}
 
 
+def test_only_what_is_written_outside_of_mounts_is_said_to_get_lost(host: Host) -> None:
+    host.release("1.0.0")
+    new = host.release("1.0.1")
+    container = host.run("web", "1.0.0", host={"tmpfs": {"/fast/scratch": ""}}, volumes=["/kept"])
+    run(host.client, container, "echo of no worth > /fast/scratch/file; echo safe > /kept/file")
+    assert host.backend.preflight(host.drive("web", new).operation).warnings == ()
+
+    run(host.client, container, "echo lost > /own")
+    (warning,) = host.backend.preflight(host.drive("web", new).operation).warnings
+    assert "1 files" in warning
+    assert "/own" in warning
+
+
 # --- everything at once ------------------------------------------------------------------------------------
 
 

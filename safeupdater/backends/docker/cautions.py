@@ -56,6 +56,7 @@ def _layer_is_lost(subject: Subject) -> Iterator[str]:
     paths = [str(entry.get("Path")) for entry in changed if entry.get("Kind") in _MODIFIED_OR_ADDED]
     parents = {path.rpartition("/")[0] for path in paths}
     mounted = [str(mount["Destination"]) for mount in subject.inspect.get("Mounts") or ()]
+    mounted += subject.host_config.get("Tmpfs") or ()  # what --tmpfs mounts is not among the mounts
     own = [
         path
         for path in paths
