@@ -273,10 +273,11 @@ def _endpoint(url: str) -> tuple[str, dict[str, str], str]:
 def _connection(url: Url, timeout_s: float) -> HTTPConnection:
     from urllib3.connection import HTTPConnection, HTTPSConnection
 
+    host = (url.host or "").strip("[]")  # it puts the brackets of an IPv6 address back itself
     if url.scheme == "https":
         context = ssl.create_default_context()
-        return HTTPSConnection(url.host or "", url.port, timeout=timeout_s, ssl_context=context)
-    return HTTPConnection(url.host or "", url.port, timeout=timeout_s)
+        return HTTPSConnection(host, url.port, timeout=timeout_s, ssl_context=context)
+    return HTTPConnection(host, url.port, timeout=timeout_s)
 
 
 def _alert(alert: AlertRaised) -> dict[str, Any]:

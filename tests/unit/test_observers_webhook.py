@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -25,6 +28,7 @@ from safeupdater.errors import ConfigurationError
 from safeupdater.observers.webhook import WebhookNotifier, signature
 from safeupdater.testing.clock import FakeClock
 from safeupdater.update.updater import Updater
+from testbed.certificates import Authority
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -43,8 +47,8 @@ class Receiver:
         return [json.loads(body) for _, body in self.got]
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
+@contextlib.contextmanager
+def served(address: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     kept = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -60,13 +64,24 @@ def receiver() -> Iterator[Receiver]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    kept.address = f"127.0.0.1:{server.server_address[1]}"
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
+
+    server = Server((address, 0), Handler)
+    kept.address = f"{f'[{address}]' if ':' in address else address}:{server.server_address[1]}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     yield kept
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with served() as kept:
+        yield kept
 
 
 def alert(severity: Severity = Severity.WARNING, message: str = "m") -> AlertRaised:
@@ -155,6 +170,28 @@ def test_a_login_in_the_url_becomes_a_header(receiver: Receiver) -> None:
         observer.notify(alert())
     sent = receiver.got[0][0]["Authorization"]
     assert base64.b64decode(sent.removeprefix("Basic ")).decode() == "ann:p@ss"
+
+
+def test_a_receiver_with_an_ipv6_address_is_told_its_own_name() -> None:
+    with served("::1") as receiver, notifier(receiver) as observer:
+        observer.notify(alert())
+    assert [headers["Host"] for headers, _ in receiver.got] == [receiver.address]
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_only_a_receiver_with_a_certificate_that_this_machine_trusts_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_known: bool
+) -> None:
+    authority = Authority(tmp_path / "ca.pem")
+    if is_known:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    with (
+        served(tls=authority.server_context("127.0.0.1")) as receiver,
+        WebhookNotifier(f"https://{receiver.address}/hook", pause=lambda _: None) as observer,
+    ):
+        observer.notify(alert())
+        observer.close()
+    assert (observer.sent, observer.failed, len(receiver.got)) == ((1, 0, 1) if is_known else (0, 1, 0))
 
 
 @pytest.mark.parametrize("is_reached", [True, False])
