@@ -6,13 +6,14 @@ import contextlib
 import logging
 from collections.abc import Iterator
 
-from rich.logging import RichHandler
+from rich.text import Text
 
 from safeupdater.cli.session import Session
 from safeupdater.cli.story import Storyteller
+from safeupdater.cli.text import clean_lines
 from safeupdater.config.named import named_observer
 from safeupdater.errors import SafeUpdaterError, border
-from safeupdater.observers.logging import LoggingObserver
+from safeupdater.observers.logging import FieldsFormatter, LoggingObserver
 from safeupdater.observers.webhook import WebhookNotifier
 from safeupdater.protocols import Observer
 
@@ -55,7 +56,7 @@ def _plugin(name: str, session: Session) -> Iterator[Observer]:
 def _logging(session: Session) -> Iterator[Observer]:
     """Every record of ours on stderr while the body runs."""
     logger = logging.getLogger("safeupdater")
-    handler = RichHandler(console=session.err, show_path=False, markup=False, highlighter=None)
+    handler = _Lines(session)
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -64,3 +65,19 @@ def _logging(session: Session) -> Iterator[Observer]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(before)
+
+
+class _Lines(logging.Handler):
+    """Each record as one line on stderr, with its fields; never padded to the width of anything."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._console = session.err
+        self.setFormatter(FieldsFormatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See ``logging.Handler``."""
+        try:
+            self._console.print(Text(clean_lines(self.format(record))), soft_wrap=True)
+        except Exception:  # noqa: BLE001 - what every handler does: logging never ends what it tells of
+            self.handleError(record)

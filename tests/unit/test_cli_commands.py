@@ -95,6 +95,16 @@ def test_apply_carries_out_what_is_approved_and_nothing_else(shell: Shell) -> No
     assert (running(shell, "web"), running(shell, "api")) == (PATCH, "1.0.0")
 
 
+def test_verbose_tells_each_happening_in_one_line_with_its_fields(shell: Shell) -> None:
+    shell.world.publish("example/web:1.0.1")
+    shell("scan")
+    lines = shell("apply", "--yes", "--verbose").err.splitlines()
+    (planned,) = [line for line in lines if "operation_planned" in line]
+    assert "INFO operation_planned operation=" in planned
+    assert "1.0.1" in planned
+    assert max(map(len, lines)) < 1_000, "nothing pads it to the width of a pipe"
+
+
 def test_apply_gives_the_outcome_of_each_operation(shell: Shell) -> None:
     shell.world.publish(f"example/web:{PATCH}")
     document = shell.json("apply", "--yes")
