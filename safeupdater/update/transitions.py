@@ -253,6 +253,9 @@ def _never_ready(operation: Operation, seen: Observed) -> State:
     if seen.observation is None:
         message = f"the runtime did not say within {timeout_s:g} s whether the new version is ready"
         return _go_back(operation, "not_observed", message, Blame.ENVIRONMENT)
+    if seen.observation.condition is Condition.READY and seen.sample.status is SampleStatus.VOID:
+        message = f"it runs, but nothing could be measured within {timeout_s:g} s: {seen.sample.detail}"
+        return _go_back(operation, "no_data", message, Blame.ENVIRONMENT)
     probed = seen.sample.detail if seen.sample.status is not SampleStatus.OK else ""
     detail = probed or seen.observation.detail or seen.observation.code
     message = f"not ready within {timeout_s:g} s: {detail}"

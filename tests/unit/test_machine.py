@@ -291,6 +291,22 @@ def test_a_slow_starter_within_its_time_is_not_rolled_back() -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "code", "blame"),
+    [
+        (SampleStatus.VOID, "no_data", Blame.ENVIRONMENT),
+        (SampleStatus.FAILED, "ready_timeout", Blame.RELEASE),
+    ],
+)
+def test_a_release_that_could_not_be_measured_is_not_blamed(
+    status: SampleStatus, code: str, blame: Blame
+) -> None:
+    state = settle(looked(Condition.READY, 0.0, status), looked(Condition.READY, 60.0, status))
+    assert isinstance(state, states.Deciding)
+    assert isinstance(state.event, VerdictReached)
+    assert (state.event.verdict, state.event.code, state.event.blame) == (Verdict.RESTORE, code, blame)
+
+
+@pytest.mark.parametrize(
     ("condition", "blame"), [(Condition.STARTING, Blame.RELEASE), (None, Blame.ENVIRONMENT)]
 )
 def test_what_is_never_ready_goes_back(condition: Condition | None, blame: Blame) -> None:
