@@ -15,6 +15,7 @@ How the figures were chosen and what they give: ``docs/explanation/health-verdic
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import attrs
 
@@ -90,8 +91,7 @@ def _blip_step(failure_step: float, good_step: float) -> float:
     return (-good_step * good_between - failure_step) / (BLIP - 1)
 
 
-@attrs.frozen
-class Evidence:
+class Evidence(NamedTuple):  # made anew for every sample, which a tuple is five times as fast as attrs
     """What the samples so far say, in nats; more is worse.
 
     ``total`` is the sum since the window opened, ``late`` the one that never falls below zero, ``run`` the

@@ -5,7 +5,7 @@ Adding a sample and judging take constant time and memory, whatever the length o
 
 from __future__ import annotations
 
-import attrs
+from typing import NamedTuple
 
 from safeupdater.domain.health import (
     Baseline,
@@ -36,8 +36,7 @@ def baseline_refuses(baseline: Baseline) -> bool:
     return baseline.samples > 0 and baseline.failures / baseline.samples > BASELINE_LIMIT
 
 
-@attrs.frozen
-class Window:
+class Window(NamedTuple):  # made anew for every sample, as ``Evidence`` is
     """A monitoring window and everything its samples have said so far.
 
     ``fault`` is the code of the verdict *unhealthy* as soon as one sample has brought it, and stays: no

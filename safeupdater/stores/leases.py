@@ -82,7 +82,8 @@ def renewed(row: LeaseRow | None, lease: Lease, ttl_s: float, now: datetime) -> 
         LeaseLost: the lease is no longer the current one.
     """
     require_ttl(ttl_s)
-    return attrs.evolve(current(row, lease), ttl_s=ttl_s, renewed_at=now)
+    found = current(row, lease)
+    return LeaseRow(key=found.key, holder=found.holder, epoch=found.epoch, ttl_s=ttl_s, renewed_at=now)
 
 
 def current(row: LeaseRow | None, lease: Lease) -> LeaseRow:

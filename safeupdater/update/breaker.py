@@ -37,7 +37,8 @@ _TRIES = 100
 
 def after(known: Breaker, attempt: Attempt, under_way: Starts, now: datetime) -> Breaker:
     """What the breaker knows once an operation has ended; telling it twice is telling it once."""
-    if any(_is_same(attempt, item) for item in known.attempts):
+    before = [item for item in known.attempts if item.operation_id == attempt.operation_id]
+    if before and _is_same(attempt, before[-1]):
         return known
     if _proves_health(attempt, known.opened):
         return Breaker()
@@ -57,18 +58,20 @@ def tripped(known: Breaker, under_way: Starts, now: datetime) -> Breaker:
 
 def not_after(known: Breaker, now: datetime) -> Breaker:
     """The same with what ended or opened in the future drawn to now."""
-    if not any(item.ended > now for item in known.attempts) and not (known.opened and known.opened > now):
+    latest = max([item.ended for item in known.attempts], default=now)
+    if latest <= now and (known.opened is None or known.opened <= now):
         return known
     attempts = tuple(attrs.evolve(item, ended=min(item.ended, now)) for item in known.attempts)
     return Breaker(attempts=attempts, opened=min(known.opened, now) if known.opened else None)
 
 
 def _is_too_much(attempts: tuple[Attempt, ...], under_way: Starts, now: datetime) -> bool:
-    count = sum(item.went_back and item.ended > now - HOUR for item in attempts)
+    since = now - HOUR
+    count = len([item for item in attempts if item.went_back and item.ended > since])
     if count == 0 or count >= _ROLLBACKS:
         return count > 0
     starts = {**under_way(), **{item.operation_id: item.started for item in attempts}}
-    started = sum(start > now - HOUR for start in starts.values())
+    started = len([start for start in starts.values() if start > since])
     return started >= _STARTED and count * _ONE_IN >= started
 
 

@@ -60,7 +60,7 @@ class Drive:
         """Everything on the calling thread, in an order that only the clock decides."""
         flying: list[tuple[float, int, str]] = []
         while flying or self._waiting:
-            for index, operation_id in self._launched(len(flying)):
+            for index, operation_id in self._launched(len(flying)) if self._waiting else ():
                 heapq.heappush(flying, (self._clock.monotonic(), index, operation_id))
             if not flying:
                 self._pause()

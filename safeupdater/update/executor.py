@@ -281,7 +281,7 @@ class UpdateExecutor:
         if refused is not None:
             waited_s = self._clock.monotonic() - flight.boarded_s
             if refused.code == "concurrency" and waited_s < _TURN_TIMEOUT_S:
-                return self._rest(flight, command, _TURN_POLL_S)
+                return self._rest(flight, command, self._clock.monotonic(), _TURN_POLL_S)
             flight.happened(refused)
             return None
         event = acting.preflight(flight.backend, flight.context, flight.checks, self._clock)
@@ -331,7 +331,7 @@ class UpdateExecutor:
     def _look(self, flight: Flight, command: Probe) -> WakeAfter | None:
         now_s = self._clock.monotonic()
         if command.due_s - now_s > _SLACK_S:
-            return self._rest(flight, command, command.due_s - now_s)
+            return self._rest(flight, command, now_s, command.due_s - now_s)
         asked_in = flight.state
         self._make_sure(flight)
         if now_s - flight.heard_s >= _POLL_REQUESTS_S:
@@ -350,18 +350,19 @@ class UpdateExecutor:
             flight.take_in_requests([entry.event for entry in entries[flight.version :]])
 
     def _pause(self, flight: Flight, command: Wait, delay_s: float) -> WakeAfter | None:
-        answer = self._rest(flight, command, delay_s)
+        now_s = self._clock.monotonic()
+        answer = self._rest(flight, command, now_s, delay_s)
         if answer is not None:
-            flight.wake_s = self._clock.monotonic() + delay_s
+            flight.wake_s = now_s + delay_s
         return answer
 
-    def _rest(self, flight: Flight, command: Command, delay_s: float) -> WakeAfter | None:
+    def _rest(self, flight: Flight, command: Command, now_s: float, delay_s: float) -> WakeAfter | None:
         """Lets control go back until there is something to do; not with anything unsaved."""
         if flight.unsaved:
             flight.save(self._store, self._clock, self._notifier)
             if next_command(flight.state) != command:
                 return None
-        flight.keep_lease(self._store, self._clock.monotonic(), delay_s)
+        flight.keep_lease(self._store, now_s, delay_s)
         return WakeAfter(delay_s)
 
     # --- ends -----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ the new one is made stopped under a fixed name; what is ours is found again by l
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import attrs
 
@@ -59,15 +60,12 @@ class MemoryBackend:
     def __init__(self, world: MemoryWorld, *, can_resume_switch: bool = False) -> None:
         self.world = world
         self.can_resume_switch = can_resume_switch
+        self._prefix = f"memory://{world.host}/"
 
     @property
     def host(self) -> str:
         """The alias of the world."""
         return self.world.host
-
-    @property
-    def _prefix(self) -> str:
-        return f"memory://{self.world.host}/"
 
     def scan(self) -> ScanReport:
         """Every container that is not a leftover of ours."""
@@ -228,9 +226,7 @@ class _Act:
     @property
     def _config(self) -> Mapping[str, object]:
         """The user's configuration of the new container."""
-        config = self._wanted.data["config"]
-        assert isinstance(config, Mapping)
-        return config
+        return cast("Mapping[str, object]", self._wanted.data["config"])
 
     def _do(self, name: str, effect: Callable[[], object]) -> None:
         self.world.call(name, effect)

@@ -214,7 +214,8 @@ class MemoryWorld:
 
     def labelled(self, key: str, value: str) -> Container | None:
         """The first container that was made with a label."""
-        return next(iter(self._by_label.get((key, value), ())), None)
+        found = self._by_label.get((key, value))
+        return found[0] if found else None
 
     def behaviour_of(self, container: Container) -> Behaviour:
         """How its release behaves."""
@@ -222,26 +223,20 @@ class MemoryWorld:
 
     def condition(self, container: Container) -> tuple[Condition, str]:
         """What the runtime says of a container now, with a code."""
-        self._let_time_pass(container)
+        behaviour = self.behaviour_of(container)
+        up_s = self.clock.monotonic() - container.started_s
+        if container.running and behaviour.exits_after_s is not None and up_s >= behaviour.exits_after_s:
+            container.running, container.exit_code = False, 1
         if not container.running:
             if container.exit_code in (None, 0):
                 return Condition.STOPPED, "stopped"
             return Condition.FAILED, "exited"
-        behaviour = self.behaviour_of(container)
-        up_s = self.clock.monotonic() - container.started_s
         if behaviour.ready_after_s is None or up_s < behaviour.ready_after_s:
             return Condition.STARTING, "starting"
         container.looks += 1
         if behaviour.flaps_every and container.looks % behaviour.flaps_every == 0:
             return Condition.UNREADY, "unready"
         return Condition.READY, "running"
-
-    def _let_time_pass(self, container: Container) -> None:
-        behaviour = self.behaviour_of(container)
-        if not container.running or behaviour.exits_after_s is None:
-            return
-        if self.clock.monotonic() - container.started_s >= behaviour.exits_after_s:
-            container.running, container.exit_code = False, 1
 
     def call(self, name: str, effect: Callable[[], Result]) -> Result:
         """One call of the backend, where faults may stand in between."""
