@@ -123,6 +123,17 @@ def test_a_good_release_replaces_the_old_one(host: Host) -> None:
     assert host.names() == {host.name("web")}
 
 
+def test_a_port_stays_published_though_the_new_image_no_longer_exposes_it(host: Host) -> None:
+    host.release("1.0.0", changes=("EXPOSE 9999",))
+    new = host.release("1.0.1")
+    host.run("web", "1.0.0", host={"port_bindings": {9999: ("127.0.0.1", None)}})
+    assert host.inspect("web")["NetworkSettings"]["Ports"]["9999/tcp"]
+
+    host.drive("web", new).update()
+
+    assert host.inspect("web")["NetworkSettings"]["Ports"]["9999/tcp"]
+
+
 def test_a_bad_release_goes_back_to_the_very_old_container(host: Host) -> None:
     host.release("1.0.0")
     new = host.release("1.0.1", Kind.CRASH)

@@ -345,6 +345,7 @@ def test_warnings_say_what_will_be_different_or_lost() -> None:
     bench.daemon.run("side", f"{APP}:1.0.0", HostConfig={"PidMode": f"container:{identity}"})
     bench.daemon.find("web")["changes"] = [
         {"Path": "/etc", "Kind": 0}, {"Path": "/etc/app.conf", "Kind": 1}, {"Path": "/tmp/x", "Kind": 1},
+        {"Path": "/run/app.pid", "Kind": 1}, {"Path": "/run/secrets/token", "Kind": 1},
     ]  # fmt: skip
     report = bench.backend.preflight(bench.drive().operation)
     assert report.refusal is None
@@ -352,13 +353,15 @@ def test_warnings_say_what_will_be_different_or_lost() -> None:
     for piece in (
         "/srv/compose.yaml still says",
         "ports that Docker chooses",
-        "1 files",
+        "2 files",
         "/etc/app.conf",
+        "/run/secrets/token",
         "side",
         "api",
     ):
         assert piece in text, piece
     assert "/tmp/x" not in text
+    assert "/run/app.pid" not in text
 
 
 # --- staging -----------------------------------------------------------------------------------------------

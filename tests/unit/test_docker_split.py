@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -185,3 +186,32 @@ def test_nothing_is_lost_where_everything_is_there() -> None:
         "Mounts": member.mounts, "NetworkSettings": {"Networks": {"front": endpoint}},
     }  # fmt: skip
     assert losses(member, wanted, actual, {}) == []
+
+
+def test_a_published_port_stays_published_though_the_new_image_does_not_expose_it() -> None:
+    member = _member(PortBindings={"80/tcp": [{"HostPort": "8080"}], "81/tcp": [{"HostPort": "8081"}]})
+    exposing = attrs.evolve(member, image={"Id": "sha256:old", "Config": {"ExposedPorts": {"80/tcp": {}}}})
+    exposing.inspect["Config"]["ExposedPorts"] = {"80/tcp": {}}
+    # 81/tcp was bound without being exposed: the daemon did not publish it, and still does not.
+    assert _successor(exposing).config["ExposedPorts"] == {"80/tcp": {}}
+
+
+def test_a_container_stays_in_its_compose_project_though_its_image_says_the_same() -> None:
+    labels = {"com.docker.compose.project": "shop", "v": "1"}
+    assert user_config({"Labels": labels}, {"Labels": labels})["Labels"] == {
+        "com.docker.compose.project": "shop"
+    }
+
+
+@pytest.mark.parametrize(("before", "after"), [(True, False), (False, True), (True, True)])
+def test_how_the_builder_left_the_command_is_the_images_own(before: bool, after: bool) -> None:
+    member = _member()
+    member.inspect["Config"]["ArgsEscaped"] = before
+    wanted = _successor(member)
+    assert "ArgsEscaped" not in wanted.config
+    endpoint = {"Aliases": ["www"], "IPAMConfig": {}, "NetworkID": "f" * 64}
+    actual = {
+        "Id": "d" * 64, "Config": {**wanted.config, "ArgsEscaped": after}, "HostConfig": wanted.host_config,
+        "Mounts": member.mounts, "NetworkSettings": {"Networks": {"front": endpoint}},
+    }  # fmt: skip
+    assert losses(member, wanted, actual, {"ArgsEscaped": after}) == []

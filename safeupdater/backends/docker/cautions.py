@@ -12,6 +12,7 @@ from safeupdater.errors import BackendError
 # Written by every running system and meant to be lost.
 
 _FLEETING = ("/tmp", "/run", "/var/run", "/var/tmp", "/var/log", "/var/cache")  # noqa: S108 - in containers
+_SECRETS = "/run/secrets"  # compose copies secrets and configs that are written in its file into a container
 _MODIFIED_OR_ADDED = (0, 1)
 
 
@@ -61,12 +62,16 @@ def _layer_is_lost(subject: Subject) -> Iterator[str]:
         path
         for path in paths
         # A directory is listed as changed whenever something in it is, and a mount point when it was made.
-        if path not in parents and not _is_under(path, (*_FLEETING, *mounted))
+        if path not in parents and not _is_under(path, mounted) and not _is_fleeting(path)
     ]
     if own:
         yield (
             f"{len(own)} files that {subject.name} wrote outside of volumes get lost, such as {listed(own)}"
         )
+
+
+def _is_fleeting(path: str) -> bool:
+    return _is_under(path, _FLEETING) and not path.startswith(f"{_SECRETS}/")
 
 
 def _is_under(path: str, places: Sequence[str]) -> bool:

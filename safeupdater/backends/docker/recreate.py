@@ -87,6 +87,10 @@ def _config(member: Member, host_config: Json) -> Json:
     if mode.startswith("container:"):
         config.pop("MacAddress", None)
         config["ExposedPorts"] = {}
+    else:
+        # The daemon publishes exposed ports only, and the new image may not expose what the old one did.
+        exposed, bound = member.config.get("ExposedPorts") or {}, host_config.get("PortBindings") or {}
+        config["ExposedPorts"] |= {port: {} for port in bound if port in exposed}
     return config
 
 
@@ -227,7 +231,7 @@ def _config_losses(wanted: Successor, actual: Json, image_config: Json) -> Itera
     expected = filled_config(wanted.config, image_config)
     ordered = {"Env": sorted}
     for key in sorted({*expected, *actual}):
-        if key in ("Hostname", "Domainname") and key not in wanted.config:
+        if key == "ArgsEscaped" or (key in ("Hostname", "Domainname") and key not in wanted.config):
             continue
         mine, theirs = expected.get(key), actual.get(key)
         if key in ordered:

@@ -17,11 +17,15 @@ from safeupdater.backends.docker.names import OPERATION_LABEL
 _SCALARS = ("User", "WorkingDir", "StopSignal")
 _SETS = ("ExposedPorts", "Volumes")
 _NONE_DISABLES = ["NONE"]
+_MADE_UP = ("Image", "ArgsEscaped")
+"""What the daemon sets itself: ``ArgsEscaped`` comes with the image's command, as its builder left it."""
+_OF_THE_PROJECT = "com.docker.compose."
+"""Labels that say to which compose project a container belongs: kept, though its image may say the same."""
 
 
 def user_config(config: Json, image: Json) -> Json:
     """A container's ``Config`` without what its image (``Config`` of it) gave; the rest stays as it is."""
-    mine = {key: value for key, value in config.items() if value is not None and key != "Image"}
+    mine = {key: value for key, value in config.items() if value is not None and key not in _MADE_UP}
     mine["Env"] = [entry for entry in config.get("Env") or () if entry not in (image.get("Env") or ())]
     mine["Labels"] = _labels(config.get("Labels") or {}, image.get("Labels") or {})
     for name in _SETS:
@@ -39,7 +43,7 @@ def _labels(mine: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str
     return {
         key: text
         for key, text in mine.items()
-        if key != OPERATION_LABEL and (key, text) not in theirs.items()
+        if key != OPERATION_LABEL and (key.startswith(_OF_THE_PROJECT) or (key, text) not in theirs.items())
     }
 
 
