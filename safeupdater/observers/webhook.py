@@ -185,9 +185,9 @@ class WebhookNotifier:
 
         A connection of its own: a pool would log the whole URL at debug level, and with it the token.
         """
-        import urllib3
+        from urllib3.util import parse_url
 
-        url = urllib3.util.parse_url(self._url)
+        url = parse_url(self._url)
         ends_at = time.monotonic() + self._timeout_s
         with contextlib.closing(_connection(url, self._timeout_s)) as connection:
             connection.connect()

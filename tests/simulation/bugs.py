@@ -13,7 +13,13 @@ from unittest import mock
 
 import attrs
 
-from safeupdater.backends.memory.backend import CANDIDATE_SUFFIX, OPERATION_LABEL, PARKED_SUFFIX, _Act
+from safeupdater.backends.memory.backend import (
+    CANDIDATE_SUFFIX,
+    FAILED_SUFFIX,
+    OPERATION_LABEL,
+    PARKED_SUFFIX,
+    _Act,
+)
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.health import Condition, Observation, Sample, SampleStatus, WindowVerdict
 from safeupdater.domain.operation import (
@@ -293,6 +299,14 @@ def _start_beside(self: _Act) -> Any:
     return DONE
 
 
+def _commit_backwards(self: _Act) -> Any:
+    new, old = self.new(), self.old()
+    if new is not None and old is not None and new.name == self.name:
+        self._do("rename", lambda: self.world.rename(self.name, self.name + FAILED_SUFFIX))
+        self._do("rename", lambda: self.world.rename(old.name, self.name))
+    return DONE
+
+
 def _demote_without_looking(self: _Act) -> Any:
     new = self.new()
     if new is None:
@@ -416,6 +430,7 @@ BUGS = (
     Bug("what others edited is parked", "I15", _replaced(_Act, "park", _park_without_looking)),
     Bug("what others edited is removed", "I15", _replaced(_Act, "demote", _demote_without_looking)),
     Bug("another container is stopped", "I13", _replaced(_Act, "park", _park_somebody)),
+    Bug("a commit brings the old version back", "I8", _replaced(_Act, "remove_old", _commit_backwards)),
     Bug("the candidate is left behind", "I1", _replaced(_Act, "remove_candidate", _nothing)),
     Bug("the old version is left behind", "I1", _replaced(_Act, "remove_old", _nothing)),
     Bug(

@@ -107,6 +107,7 @@ class Checker:
     crashes: int = 0
     restarts: int = 0
     edited: set[str] = attrs.Factory(set)
+    _answered: dict[str, str | None] = attrs.Factory(dict)
     alerts: list[Any] = attrs.Factory(list)
 
     def holds(self, name: str, condition: bool, why: str) -> None:
@@ -130,10 +131,24 @@ class Checker:
         result = perform()
         after = self._trace()
         self._check_alone(acting)
+        self._check_direction(acting, events)
         changed = [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
         for key in changed:
             self._check_change(acting, events, key, before.get(key), after.get(key))
         return result
+
+    def _check_direction(self, acting: Acting, events: list[Any]) -> None:
+        """An older version takes the name only where an operation of ours, or a person, goes back."""
+        name = acting.target_id.rpartition("/")[2]
+        container, original = self.world.containers.get(name), self.originals.get(name)
+        if container is None or original is None:
+            return
+        before, now = self._answered.get(name, original.image.digest), container.image.digest
+        self._answered[name] = now
+        if before != now:
+            goes_back = acting.phase is Phase.RESTORING or events[0].restores is not None
+            is_older = now == original.image.digest
+            self.holds("I8", goes_back or not is_older, f"{name} is older after {acting.phase} {acting.step}")
 
     def _trace(self) -> Trace:
         return {
@@ -322,7 +337,6 @@ class Checker:
         else:
             wanted = original.image.digest
         self.holds("I1", container.image.digest == wanted, f"{container.image} runs, expected {wanted}")
-        self.holds("I8", container.image.digest in self._known_digests(original, journal), "a third version")
         if container.id not in self.touched:
             wanted_config = self._captured_config(journal, succeeded) or original.config
             self.holds("I1", container.config == wanted_config, "the configuration is not the user's")
@@ -343,10 +357,6 @@ class Checker:
         events = (succeeded or journal)[-1:]
         snapshot = self._snapshot(events[0][0].operation_id) if events else None
         return snapshot.data["config"] if snapshot else None
-
-    def _known_digests(self, original: Container, journal: list[Any]) -> set[str | None]:
-        new = {events[0].planned.changes[0].new.digest for events in journal}
-        return {original.image.digest, *new}
 
     def _check_secrets(self, journal: list[Any]) -> None:
         text = repr(journal) + repr(self.alerts)

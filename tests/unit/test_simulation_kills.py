@@ -26,7 +26,7 @@ def test_killed_at_random_points_an_update_still_ends_well(store: str) -> None:
 
     assert tally.violations == []
     assert tally.killed >= KILLS - 1  # one may be over before somebody else's kill comes
-    assert {"I1", "I4", "I8", "I11", "I14"} <= set(tally.checked)
+    assert {"I1", "I4", "I11", "I14"} <= set(tally.checked)
 
 
 def test_a_new_process_needs_no_wait_for_the_lease_of_a_killed_one(tmp_path: Path) -> None:
