@@ -279,9 +279,9 @@ class UpdateExecutor:
             return None
         refused = self._refused_now(flight)
         if refused is not None:
-            waited_s = self._clock.monotonic() - flight.boarded_s
-            if refused.code == "concurrency" and waited_s < _TURN_TIMEOUT_S:
-                return self._rest(flight, command, self._clock.monotonic(), _TURN_POLL_S)
+            now_s = self._clock.monotonic()
+            if refused.code == "concurrency" and now_s - flight.boarded_s < _TURN_TIMEOUT_S:
+                return self._rest(flight, command, now_s, _TURN_POLL_S)
             flight.happened(refused)
             return None
         event = acting.preflight(flight.backend, flight.context, flight.checks, self._clock)

@@ -22,7 +22,6 @@ from safeupdater.stores.clock import SystemClock
 from safeupdater.update.updater import Updater
 from testbed import images
 from testbed.docker import Dockerd
-from testbed.processes import Unavailable
 from testbed.upgraded_daemon import UpgradedDaemon
 
 NAME = "floor"
@@ -62,13 +61,8 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Dockerd]:
-    daemon = Dockerd()
-    try:
-        daemon.__enter__()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    yield daemon
-    daemon.__exit__(None, None, None)
+    with Dockerd() as running:
+        yield running
 
 
 @pytest.fixture

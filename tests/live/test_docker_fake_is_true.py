@@ -17,7 +17,6 @@ from safeupdater.errors import BackendError
 from safeupdater.testing.fake_docker import FakeDocker
 from testbed import images
 from testbed.docker import Dockerd
-from testbed.processes import Unavailable
 
 IMAGE = "twin.test/app:1"
 OTHER = "twin.test/app:2"
@@ -63,13 +62,8 @@ class Twin:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Dockerd]:
-    daemon = Dockerd()
-    try:
-        daemon.__enter__()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    yield daemon
-    daemon.__exit__(None, None, None)
+    with Dockerd() as running:
+        yield running
 
 
 @pytest.fixture

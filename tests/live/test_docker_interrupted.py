@@ -15,7 +15,7 @@ from safeupdater.domain.operation import Phase
 from safeupdater.testing.driving import Drive, operation_for
 from testbed import images
 from testbed.docker import Dockerd
-from testbed.processes import Unavailable, wait_until
+from testbed.processes import wait_until
 
 REPOSITORY_NAME = "interrupted"
 STAGED = [(Phase.STAGING, step) for step in STEPS.staging]
@@ -27,13 +27,8 @@ RESTORED = [(Phase.RESTORING, step) for step in STEPS.restoring]
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Dockerd]:
     """A daemon of our own: it is restarted over and over."""
-    server = Dockerd()
-    try:
-        server.__enter__()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    yield server
-    server.__exit__(None, None, None)
+    with Dockerd() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

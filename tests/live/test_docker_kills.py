@@ -27,7 +27,7 @@ from testbed import images
 from testbed.docker import Dockerd
 from testbed.images import Kind
 from testbed.killed_updater import VARIABLE
-from testbed.processes import Unavailable, wait_until
+from testbed.processes import wait_until
 from testbed.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,32 +46,22 @@ RESUMING = [f"{moment} {Phase.SWITCHING} {step}" for step in STEPS.resuming for 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Dockerd]:
     """A daemon of our own: there must be no other container, and it is restarted."""
-    server = Dockerd()
-    try:
-        server.__enter__()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    yield server
-    server.__exit__(None, None, None)
+    with Dockerd() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def releases(daemon: Dockerd) -> Iterator[str]:
     """A registry with a good release, a crashing one, and one whose layers are gone: ``host:port``."""
-    server = Registry()
-    try:
-        server.__enter__()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    client = connect(daemon)
-    for name, kind in {"good": Kind.GOOD, "crash": Kind.CRASH, "gone": Kind.GOOD}.items():
-        images.release(client, f"{server.host}/{name}:{OLD}", keep=True)
-        digest = images.release(client, f"{server.host}/{name}:{NEW}", kind)
-        if name == "gone":
-            server.delete_layers(name, digest)
-    client.close()
-    yield server.host
-    server.__exit__(None, None, None)
+    with Registry() as server:
+        client = connect(daemon)
+        for name, kind in {"good": Kind.GOOD, "crash": Kind.CRASH, "gone": Kind.GOOD}.items():
+            images.release(client, f"{server.host}/{name}:{OLD}", keep=True)
+            digest = images.release(client, f"{server.host}/{name}:{NEW}", kind)
+            if name == "gone":
+                server.delete_layers(name, digest)
+        client.close()
+        yield server.host
 
 
 def connect(daemon: Dockerd) -> docker.APIClient:

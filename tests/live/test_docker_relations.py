@@ -22,18 +22,13 @@ from safeupdater.testing.driving import Drive, operation_for
 from testbed import images
 from testbed.docker import Dockerd
 from testbed.images import Kind
-from testbed.processes import Unavailable, wait_until
+from testbed.processes import wait_until
 
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Dockerd]:
-    server = Dockerd(tls=True)
-    try:
-        server.__enter__()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    yield server
-    server.__exit__(None, None, None)
+    with Dockerd(tls=True) as running:
+        yield running
 
 
 class Scene:

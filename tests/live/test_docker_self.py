@@ -17,7 +17,7 @@ from safeupdater.update.result import OperationResult
 from safeupdater.update.updater import Updater
 from testbed import contained, images
 from testbed.docker import Dockerd
-from testbed.processes import LOOPBACK, Unavailable, answers_tcp, free_port, wait_until
+from testbed.processes import LOOPBACK, answers_tcp, free_port, wait_until
 
 POLICY = {"version": 1, "health": {"window": "0.6s", "interval": "0.2s", "ready_timeout": "10s"}}
 PROXY_PORT = 2375
@@ -56,13 +56,8 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Dockerd]:
-    server = Dockerd()
-    try:
-        server.__enter__()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    yield server
-    server.__exit__(None, None, None)
+    with Dockerd() as running:
+        yield running
 
 
 @pytest.fixture

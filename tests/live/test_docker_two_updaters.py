@@ -24,7 +24,6 @@ import pytest
 
 from testbed import images
 from testbed.docker import Dockerd
-from testbed.processes import Unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = int(os.environ.get("SAFEUPDATER_TEST_CONTAINERS", "50"))
@@ -127,15 +126,8 @@ class Results:
 @pytest.fixture(scope="module")
 def crowd(registry: str) -> Iterator[Crowd]:
     """A daemon of our own, with nothing else on it."""
-    server = Dockerd()
-    try:
-        server.__enter__()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    try:
+    with Dockerd() as server:
         yield Crowd(server, registry)
-    finally:
-        server.__exit__(None, None, None)
 
 
 @pytest.mark.parametrize("stores", [("one", "one"), ("one", "two")], ids=["one store", "two stores"])
