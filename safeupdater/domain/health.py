@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 import attrs
 
@@ -70,8 +71,7 @@ class SampleStatus(enum.Enum):
     VOID = "void"
 
 
-@attrs.frozen
-class Sample:
+class Sample(NamedTuple):
     """One measurement of a target's health, at ``at_s`` seconds of a monotonic clock."""
 
     status: SampleStatus

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
+from typing import NamedTuple
 
 import attrs
 
@@ -395,8 +396,7 @@ Event = (
 # --- what is never journaled: measurements and the passing of time ----------------------------------------
 
 
-@attrs.frozen
-class Observed:
+class Observed(NamedTuple):  # made anew for every sample: a tuple is twice as fast as attrs
     """One look at a version: what the runtime says and what the probes measured, at a monotonic time.
 
     Measurements are not journaled: an operation that is taken up again gets a fresh window.

@@ -62,18 +62,18 @@ class Window(NamedTuple):  # made anew for every sample, as ``Evidence`` is
 
     def add(self, sample: Sample) -> Window:
         """The window with one more sample; samples are added in the order in which they were taken."""
+        policy, began_s, test, evidence, ok, failed, void, _, fault = self
         status = sample.status
         if status is SampleStatus.OK:
-            evidence = self.evidence.with_good(self.test)
-            ok, failed, void = self.ok + 1, self.failed, self.void
+            evidence = evidence.with_good(test)
+            ok += 1
         elif status is SampleStatus.FAILED:
-            evidence = self.evidence.with_failure(self.test)
-            ok, failed, void = self.ok, self.failed + 1, self.void
+            evidence = evidence.with_failure(test)
+            failed += 1
+            fault = fault or self._fault_of(evidence, ok, failed)  # no other sample can bring one
         else:
-            evidence = self.evidence
-            ok, failed, void = self.ok, self.failed, self.void + 1
-        fault = self.fault or self._fault_of(evidence, ok, failed)
-        return Window(self.policy, self.began_s, self.test, evidence, ok, failed, void, sample.at_s, fault)
+            void += 1
+        return Window(policy, began_s, test, evidence, ok, failed, void, sample.at_s, fault)
 
     def judge(self, now_s: float) -> WindowVerdict | None:
         """The verdict at an instant; None: go on watching.

@@ -175,12 +175,14 @@ class Book:
         if lease is not None:
             current(self._leases.get(lease.key), lease)
         operation = self._operations.get(operation_id)
-        head = operation.head if operation else None
-        if operation and offer.is_stored_as(operation.entries[expected_version : offer.version]):
-            return []
-        check_version(head, offer)
-        target_id = operation.planned.target_id if operation else self._free_target(offer)
-        return offer.entries(target_id, self._position + 1)
+        if operation is None:
+            check_version(None, offer)
+            return offer.entries(self._free_target(offer), self._position + 1)
+        if not operation.is_open or len(operation.entries) != expected_version:
+            if offer.is_stored_as(operation.entries[expected_version : offer.version]):
+                return []
+            check_version(operation.head, offer)
+        return offer.entries(operation.planned.target_id, self._position + 1)
 
     def _free_target(self, offer: Offer) -> str:
         planned = offer.opens
@@ -193,17 +195,18 @@ class Book:
     def apply_entries(self, entries: Sequence[JournalEntry]) -> None:
         """Adds entries to the journal."""
         for entry in entries:
-            self._journal.append(entry)
-            self._position = entry.position
+            event = entry.event
             operation = self._operations.get(entry.operation_id)
             if operation is None:
-                assert isinstance(entry.event, OperationPlanned), "make_offer saw to it"
-                operation = self._operations[entry.operation_id] = _Operation(entry.event)
+                assert isinstance(event, OperationPlanned), "make_offer saw to it"
+                operation = self._operations[entry.operation_id] = _Operation(event)
                 self._open[entry.target_id] = entry.operation_id
             operation.entries.append(entry)
-            if is_end(entry.event):
+            if is_end(event):
                 operation.is_open = False
                 self._open.pop(entry.target_id, None)
+            self._journal.append(entry)
+            self._position = entry.position
 
     def load(self, operation_id: str) -> tuple[JournalEntry, ...]:
         """The journal of one operation."""

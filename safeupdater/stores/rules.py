@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import attrs
 
@@ -34,8 +34,7 @@ class Head:
     is_open: bool = True
 
 
-@attrs.frozen(kw_only=True)
-class Offer:
+class Offer(NamedTuple):
     """Events that somebody wants to append, with everything that decides whether they may."""
 
     operation_id: str
@@ -101,19 +100,19 @@ def make_offer(
         raise ValueError("an append needs at least one event")
     if at.tzinfo is None:
         raise ValueError("an append needs a time with a time zone")
-    first = events[0]
-    for before, event in itertools.pairwise(events):
-        if isinstance(event, OperationPlanned):
-            raise ValueError("OperationPlanned can only be the first event of an operation")
-        if is_end(before):
-            raise ValueError("nothing follows the end of an operation")
+    first, *others = events
     if expected_version < 0 or isinstance(first, OperationPlanned) != (expected_version == 0):
         raise ValueError("an operation begins with OperationPlanned at expected version 0, and only there")
     if isinstance(first, OperationPlanned) and first.operation_id != operation_id:
         raise ValueError(f"OperationPlanned is of {first.operation_id}, not of {operation_id}")
-    return Offer(
-        operation_id=operation_id, events=events, expected_version=expected_version, at=at, epoch=epoch
-    )
+    before = first
+    for event in others:
+        if isinstance(event, OperationPlanned):
+            raise ValueError("OperationPlanned can only be the first event of an operation")
+        if is_end(before):
+            raise ValueError("nothing follows the end of an operation")
+        before = event
+    return Offer(operation_id, events, expected_version, at, epoch)
 
 
 def check_version(head: Head | None, offer: Offer) -> None:

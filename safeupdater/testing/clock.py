@@ -17,12 +17,15 @@ class FakeClock:
 
     def __init__(self, start: datetime = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)) -> None:
         self._zero = start
+        self._now: datetime | None = None
         self._monotonic_s = 0.0
         self.waits: list[float] = []
 
     def now(self) -> datetime:
         """The wall clock."""
-        return self._zero + timedelta(seconds=self._monotonic_s)
+        if self._now is None:
+            self._now = self._zero + timedelta(seconds=self._monotonic_s)
+        return self._now
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
@@ -37,7 +40,9 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         """Lets time pass on both clocks."""
         self._monotonic_s += seconds
+        self._now = None
 
     def jump(self, step: timedelta) -> None:
         """Sets the wall clock forward or back."""
         self._zero += step
+        self._now = None

@@ -200,7 +200,8 @@ def _hook_named(settings: OperationSettings, name: str) -> Hook | None:
     return next((hook for hook in settings.hooks if hook.name == name), None)
 
 
-_SAYS_NOTHING = frozenset({Condition.FAILED, Condition.ABSENT, Condition.FOREIGN, Condition.STOPPED})
+_LAST_WORDS = (Condition.FAILED, Condition.ABSENT, Condition.FOREIGN, Condition.STOPPED)
+"""Of a version in such a condition there is nothing left to measure."""
 
 
 def look(
@@ -221,7 +222,7 @@ def look(
     if not isinstance(observation, Observation):
         now_s = clock.monotonic()
         return Observed(now_s, None, Sample(SampleStatus.VOID, now_s, "the backend answered nonsense"))
-    if observation.condition in _SAYS_NOTHING or old or not checks:
+    if old or not checks or observation.condition in _LAST_WORDS:
         now_s = clock.monotonic()
         return Observed(now_s, observation, Sample(SampleStatus.OK, now_s))
     sample = _measure(backend, context, checks, old=False)

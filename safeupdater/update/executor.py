@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import assert_never
 
 import attrs
@@ -38,7 +38,7 @@ from safeupdater.protocols import (
 from safeupdater.update import accounts, acting
 from safeupdater.update.admission import LocalAdmission
 from safeupdater.update.driving import Drive, Pilot
-from safeupdater.update.flight import CALL_DEADLINE_S, Flight
+from safeupdater.update.flight import CALL_DEADLINE_S, STAGING_DEADLINE_S, Flight
 from safeupdater.update.machine import is_ended, is_parked, next_command
 from safeupdater.update.notifier import Notifier
 from safeupdater.update.opening import Opener, Ports, Review
@@ -47,16 +47,15 @@ from safeupdater.update.states import (
     Capture,
     Command,
     Held,
+    Looking,
     Perform,
     Preflight,
     Probe,
     Record,
-    Stepping,
     Wait,
 )
 from safeupdater.update.transitions import backoff_s
 
-_DEADLINES_S: Mapping[Phase, float] = {Phase.STAGING: 1800.0}
 _STORE_RETRIES = 8
 _POLL_REQUESTS_S = 5.0
 _TURN_POLL_S = 1.0
@@ -312,14 +311,12 @@ class UpdateExecutor:
             flight.happened(event)
 
     def _perform(self, flight: Flight, command: Perform) -> None:
-        assert isinstance(flight.state, Stepping)
-        key = (command, flight.state.index, flight.state.tries, flight.state.operation.resumptions)
-        if flight.intended != key:
+        if flight.intended is not flight.state:
             flight.happened(StepIntended(phase=command.phase, step=command.step))
-            flight.intended = key
-        deadline_s = _DEADLINES_S.get(command.phase, CALL_DEADLINE_S)
+            flight.intended = flight.state
+        deadline_s = STAGING_DEADLINE_S if command.phase is Phase.STAGING else CALL_DEADLINE_S
         self._make_sure(flight, deadline_s)
-        if flight.intended != key:
+        if flight.intended is not flight.state:
             return  # somebody asked to stop meanwhile: decide again
         event: StepDone | StepFailed = acting.perform(
             flight.backend, flight.context_for(deadline_s), self._hooks, command,
@@ -333,14 +330,29 @@ class UpdateExecutor:
         if command.due_s - now_s > _SLACK_S:
             return self._rest(flight, command, now_s, command.due_s - now_s)
         asked_in = flight.state
-        self._make_sure(flight)
+        if flight.unsaved:
+            flight.save(self._store, self._clock, self._notifier)
+        flight.keep_lease(self._store, now_s)
         if now_s - flight.heard_s >= _POLL_REQUESTS_S:
             self._take_in_requests(flight, now_s)
         if flight.state is asked_in:
             flight.saw(
                 acting.look(flight.backend, flight.context, flight.checks, self._clock, old=command.old)
             )
+            if isinstance(flight.state, Looking):
+                return self._rest_until(flight, flight.state.due_s)
         return None
+
+    def _rest_until(self, flight: Flight, due_s: float) -> WakeAfter | None:
+        """Rests until the next look, as asking for the next command would, at less cost."""
+        if self._progress is not None:
+            self._show(flight)
+        now_s = self._clock.monotonic()
+        delay_s = due_s - now_s
+        if delay_s <= _SLACK_S:
+            return None
+        flight.keep_lease(self._store, now_s, delay_s)
+        return WakeAfter(delay_s)
 
     def _take_in_requests(self, flight: Flight, now_s: float) -> None:
         """Looks whether somebody asked to stop, where nothing was journaled for a while."""

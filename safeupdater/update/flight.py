@@ -27,6 +27,8 @@ from safeupdater.update.states import Ended, Held, RollbackFailed, State, Watchi
 
 CALL_DEADLINE_S = 120.0
 """How long one call to a runtime may take, unless its phase says otherwise."""
+STAGING_DEADLINE_S = 1800.0
+"""How long one call of the staging phase may take: it pulls images."""
 _LEASE_MARGIN_S = 30.0
 LEASE_S = 2 * (CALL_DEADLINE_S + _LEASE_MARGIN_S)
 """How long a lease lasts where no call needs longer."""
@@ -37,7 +39,8 @@ class Flight:
     """An operation under way.
 
     Events are journaled in batches: what happened is kept in ``unsaved`` until the next effect, look or
-    wait, and always written before it. ``base`` is the state before the first unsaved event; until
+    wait, and always written before it. ``base`` is the state before the first unsaved event; ``intended``
+    is the state in which the intent of its step is journaled or unsaved. Until
     ``heard_s`` nobody else had journaled anything; at ``boarded_s`` the executor came by it.
     """
 
@@ -52,7 +55,7 @@ class Flight:
     checks: tuple[HealthCheck, ...] = ()
     unsaved: list[Event] = attrs.Factory(list)
     base: State | None = None
-    intended: tuple[object, ...] | None = None
+    intended: State | None = None
     wake_s: float | None = None
     heard_s: float = -math.inf
     boarded_s: float = 0.0
@@ -112,7 +115,7 @@ class Flight:
         Raises:
             StoreError: it is lost, or the store did not answer; nothing may follow.
         """
-        needed_s = max(for_s, CALL_DEADLINE_S) + _LEASE_MARGIN_S
+        needed_s = (for_s if for_s > CALL_DEADLINE_S else CALL_DEADLINE_S) + _LEASE_MARGIN_S
         if needed_s <= self.lease_until_s - now_s <= 4 * needed_s:
             return
         self.lease = store.renew(self.lease, 2 * needed_s)

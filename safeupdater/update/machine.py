@@ -74,24 +74,23 @@ def next_command(state: State) -> Command | None:
     match state:
         case Settling() | Watching():
             return Probe(state.due_s)
+        case Staging() | Switching() | Restoring() if state.pause_s <= 0:
+            return Perform(state.phase, state.steps[state.index])
+        case Committing() | Discarding() if state.pause_s <= 0:
+            step = state.step
+            return Record(_ending(state)) if step is None else Perform(state.phase, step)
         case Verifying():
             return Probe(state.due_s, old=True)
         case Deciding():
             return Record(state.event)
         case Held() | RollbackFailed() | Succeeded() | Aborted() | RolledBack() | Superseded() | TargetGone():
             return None
-        case _ if state.pause_s > 0:
-            return Wait(state.pause_s)
-        case Pending():
+        case Pending() if state.pause_s <= 0:
             return Preflight()
-        case Capturing():
+        case Capturing() if state.pause_s <= 0:
             return Capture()
-        case Committing() | Discarding() if state.index >= len(state.steps):
-            return Record(_ending(state))
-        case Staging() | Switching() | Committing() | Restoring() | Discarding():
-            return Perform(state.phase, state.steps[state.index])
         case _:
-            assert_never(state)
+            return Wait(state.pause_s)
 
 
 def _ending(state: Committing | Discarding) -> Finished:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -102,8 +102,7 @@ class Done:
     result: OperationResult
 
 
-@attrs.frozen
-class WakeAfter:
+class WakeAfter(NamedTuple):
     """Nothing to do for that many seconds; then ``advance`` again."""
 
     delay_s: float

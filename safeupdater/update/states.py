@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import attrs
+from typing_extensions import Self
 
 from safeupdater.domain.health import Baseline
 from safeupdater.domain.operation import (
@@ -48,16 +49,14 @@ class Capture:
     """Read everything that restoring needs, and store it durably."""
 
 
-@attrs.frozen
-class Perform:
+class Perform(NamedTuple):
     """Make one step true; its intent is journaled first."""
 
     phase: Phase
     step: str
 
 
-@attrs.frozen
-class Probe:
+class Probe(NamedTuple):  # as ``Perform``, made anew for every sample: a tuple is twice as fast as attrs
     """Look at the new version, or at the ``old`` one, once, and not before ``due_s``."""
 
     due_s: float
@@ -103,6 +102,16 @@ class Stepping:
         """The names of the steps of this phase."""
         return self.operation.opened.steps.of(self.phase)
 
+    @property
+    def step(self) -> str | None:
+        """The name of the step that is due; None after the last."""
+        steps, index = self.steps, self.index
+        return steps[index] if index < len(steps) else None
+
+    def at(self, index: int) -> Self:
+        """The same state at another of its steps."""
+        return type(self)(self.operation, index, self.tries, self.pause_s)
+
 
 @attrs.frozen
 class Pending(Stepping):
@@ -143,6 +152,10 @@ class Switching(Stepping):
         """The switching steps, or those that are made sure of again."""
         steps = self.operation.opened.steps
         return steps.resuming if self.resuming else steps.switching
+
+    def at(self, index: int) -> Self:
+        """The same state at another of its steps."""
+        return type(self)(self.operation, index, self.tries, self.pause_s, self.touched, self.resuming)
 
 
 @attrs.frozen
@@ -215,6 +228,10 @@ class Discarding(Stepping):
     def steps(self) -> tuple[str, ...]:
         """The discarding steps; none where nothing had been staged."""
         return self.operation.opened.steps.discarding if self.staged else ()
+
+    def at(self, index: int) -> Self:
+        """The same state at another of its steps."""
+        return attrs.evolve(self, index=index)
 
 
 @attrs.frozen

@@ -111,8 +111,7 @@ def snapshot_captured(state: Capturing, event: SnapshotCaptured) -> State:
 
 
 def _check_step(state: _Failable, event: StepIntended | StepDone | StepFailed) -> None:
-    expected = state.steps[state.index] if state.index < len(state.steps) else None
-    if event.phase is not state.phase or event.step != expected:
+    if event.phase is not state.phase or event.step != state.step:
         raise illegal(state, event)
 
 
@@ -120,7 +119,7 @@ def intended(state: _Steps, event: StepIntended) -> State:
     """A step is about to act; from here on a switch counts as having touched the target."""
     _check_step(state, event)
     if isinstance(state, Switching) and not state.touched:
-        return attrs.evolve(state, touched=True, pause_s=0.0)
+        return Switching(state.operation, state.index, state.tries, 0.0, True, state.resuming)
     return attrs.evolve(state, pause_s=0.0) if state.pause_s else state
 
 
@@ -129,7 +128,7 @@ def done(state: _Steps, event: StepDone) -> State:
     _check_step(state, event)
     following = state.index + 1
     if following < len(state.steps) or isinstance(state, Committing | Discarding):
-        return attrs.evolve(state, index=following)
+        return state.at(following)
     match state:
         case Staging():
             return Switching(state.operation)
@@ -280,22 +279,24 @@ def became_ready(state: Settling | Deciding, event: BecameReady) -> State:
 
 def watching_observed(state: Watching, seen: Observed) -> State:
     """A look in the monitoring window: one more sample, or the runtime's word decides."""
-    operation, found = state.operation, seen.observation
+    operation, (now_s, found, _) = state.operation, seen
     if found is not None:
         is_usual = found.condition is Condition.READY and found.identity == state.identity
         decided = None if is_usual else _decided_by_state(operation, found) or _other_instance(state, found)
         if decided is not None:
             return decided
     health = operation.opened.settings.health
-    window = state.window or Window.open(health, seen.now_s, operation.baseline)
+    interval_s = health.interval_s
+    window = state.window or Window.open(health, now_s, operation.baseline)
     window = window.add(_window_sample(seen))
-    judged = window.judge(seen.now_s)
+    judged = window.judge(now_s)
     if judged is not None:
         return Deciding(operation, _verdict(operation, judged))
+    if state.began_s is None:
+        return Watching(operation, now_s, now_s + interval_s, state.identity, window)
     # A look that came late does not make the following ones hurry.
-    began_s = _first(state.began_s, seen.now_s)
-    due_s = began_s if state.began_s is None else max(state.due_s, seen.now_s - health.interval_s)
-    return Watching(operation, began_s, due_s + health.interval_s, state.identity, window)
+    due_s = now_s if state.due_s < now_s - interval_s else state.due_s + interval_s
+    return Watching(operation, state.began_s, due_s, state.identity, window)
 
 
 def _other_instance(state: Watching, found: Observation) -> Deciding | None:
@@ -308,12 +309,12 @@ def _other_instance(state: Watching, found: Observation) -> Deciding | None:
 
 def _window_sample(seen: Observed) -> Sample:
     """The sample that counts: what the probes say, unless the runtime itself says that it is not ready."""
-    found = seen.observation
+    now_s, found, sample = seen
     if found is None:
-        return Sample(SampleStatus.VOID, seen.now_s, "the runtime did not answer")
+        return Sample(SampleStatus.VOID, now_s, "the runtime did not answer")
     if found.condition is Condition.READY:
-        return seen.sample
-    return Sample(SampleStatus.FAILED, seen.now_s, found.detail or found.code)
+        return sample
+    return Sample(SampleStatus.FAILED, now_s, found.detail or found.code)
 
 
 def _verdict(operation: Operation, judged: WindowVerdict) -> VerdictReached:

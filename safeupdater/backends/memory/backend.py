@@ -61,6 +61,7 @@ class MemoryBackend:
         self.world = world
         self.can_resume_switch = can_resume_switch
         self._prefix = f"memory://{world.host}/"
+        self._latest: _Act | None = None
 
     @property
     def host(self) -> str:
@@ -136,14 +137,20 @@ class MemoryBackend:
 
     def perform(self, operation: OperationContext, phase: Phase, step: str, report: Report) -> StepOutcome:
         """Makes one step true."""
-        act = _Act(self.world, operation, self._name(operation))
-        method: Callable[[], StepOutcome] = getattr(act, step)
+        method: Callable[[], StepOutcome] = getattr(self._act(operation), step)
         return method()
 
     def observe(self, operation: OperationContext, *, old: bool = False) -> Observation:
         """What the world says about the new container, or about the old one."""
-        act = _Act(self.world, operation, self._name(operation))
+        act = self._act(operation)
         return self.world.call("observe", act.observe_old if old else act.observe_new)
+
+    def _act(self, operation: OperationContext) -> _Act:
+        """The steps of an operation; one that is watched asks again and again with the same context."""
+        act = self._latest
+        if act is None or act.operation is not operation:
+            act = self._latest = _Act(self.world, operation, self._name(operation))
+        return act
 
     def probe_target(self, operation: OperationContext, *, old: bool = False) -> MemoryTarget:
         """The container under watch."""
@@ -189,12 +196,20 @@ class MemoryTarget:
 
 
 class _Act:
-    """The steps of one operation. Each observes, acts where needed, and can be done again."""
+    """The steps of one operation. Each observes, acts where needed, and can be done again.
+
+    ``_wanted`` is what the new container is made like: the old one, or the one that is wanted back;
+    ``_config`` is the user's configuration in it.
+    """
 
     def __init__(self, world: MemoryWorld, operation: OperationContext, name: str) -> None:
         self.world = world
         self.operation = operation
         self.name = name
+        self._image = cast("ImageReference", operation.planned.changes[0].new)
+        self._wanted = operation.wanted or operation.snapshot
+        self._config = cast("Mapping[str, object]", self._wanted.data["config"] if self._wanted else {})
+        self._said: Observation | None = None
 
     # --- finding what is there ------------------------------------------------------------------------------
 
@@ -211,22 +226,6 @@ class _Act:
     def _snapshot(self) -> Snapshot:
         assert self.operation.snapshot is not None
         return self.operation.snapshot
-
-    @property
-    def _image(self) -> ImageReference:
-        image = self.operation.planned.changes[0].new
-        assert isinstance(image, ImageReference)
-        return image
-
-    @property
-    def _wanted(self) -> Snapshot:
-        """What the new container is made like: the old one, or the one that is wanted back."""
-        return self.operation.wanted or self._snapshot
-
-    @property
-    def _config(self) -> Mapping[str, object]:
-        """The user's configuration of the new container."""
-        return cast("Mapping[str, object]", self._wanted.data["config"])
 
     def _do(self, name: str, effect: Callable[[], object]) -> None:
         self.world.call(name, effect)
@@ -322,9 +321,10 @@ class _Act:
             return _GONE
         if new.name != self.name or new.config != self._config:
             return _SUPERSEDED
-        if self._wanted.data["running"] and not new.running and new.exit_code in (None, 137):
+        wanted = (self._wanted or self._snapshot).data
+        if wanted["running"] and not new.running and new.exit_code in (None, 137):
             self._do("start", lambda: self.world.start(new.name))
-        restart = str(self._wanted.data["restart"])
+        restart = str(wanted["restart"])
         if new.restart != restart:
             self._do("update", lambda: setattr(new, "restart", restart))
         return DONE
@@ -430,7 +430,11 @@ class _Act:
 
     def _said_of(self, container: Container) -> Observation:
         condition, code = self.world.condition(container)
-        return Observation(condition, code, f"{container.name} is {code}", container.id)
+        said = self._said
+        if said is None or said.code != code or said.identity != container.id:
+            said = Observation(condition, code, f"{container.name} is {code}", container.id)
+            self._said = said
+        return said
 
 
 def _not_there(present: Container | None) -> Observation:
