@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 import attrs
-from typing_extensions import Self
 
 from safeupdater.domain.health import Baseline
 from safeupdater.domain.operation import (
