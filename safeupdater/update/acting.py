@@ -154,7 +154,7 @@ def _baseline(
 def capture(
     backend: Backend, context: OperationContext, store: StateStore
 ) -> tuple[OperationContext, SnapshotCaptured | StepFailed]:
-    """Reads the snapshot and stores it durably, before the journal says that there is one."""
+    """Reads the snapshot, stores it durably and reads it back, before the journal says that there is one."""
     phase, step = Phase.CAPTURING, Phase.CAPTURING.value
     try:
         snapshot = backend.capture(context)
@@ -165,8 +165,29 @@ def capture(
         raise
     except Exception as error:  # noqa: BLE001  a border: backends are foreign code
         return context, failed(phase, step, error)
-    captured = SnapshotCaptured(sha256=snapshot.sha256, running=snapshot.running)
+    sha256 = snapshot.sha256
+    if not _is_readable(store, snapshot, sha256):
+        return context, refused(phase, step, _UNREADABLE)
+    captured = SnapshotCaptured(sha256=sha256, running=snapshot.running)
     return attrs.evolve(context, snapshot=snapshot), captured
+
+
+_UNREADABLE = StepOutcome(
+    StepStatus.REFUSED,
+    "snapshot_unreadable",
+    "the store does not give back the snapshot that was put into it, so there would be no way back",
+)
+
+
+def _is_readable(store: StateStore, snapshot: Snapshot, sha256: str) -> bool:
+    """Whether the store gives back what was captured: a way back that cannot be read is none.
+
+    Raises:
+        StoreError: it did not answer, or what it holds is damaged.
+    """
+    stored = store.get("snapshot", snapshot.operation_id)
+    found = stored.value if stored is not None else None
+    return found is snapshot or (isinstance(found, Snapshot) and found.sha256 == sha256)
 
 
 def perform(

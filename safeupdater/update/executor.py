@@ -210,6 +210,9 @@ class UpdateExecutor:
             try:
                 refused = self.take_up(operation_id)
             except SafeUpdaterError as error:
+                self._notifier.alert_if_permanent(
+                    error, "see what runs, mend the state, then recover", operation_id=operation_id
+                )
                 return Done(untouched(operation_id, error))
             if refused is not None:
                 return Done(refused)

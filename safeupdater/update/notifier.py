@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from safeupdater.domain.notice import AlertRaised, Notice, Severity
 from safeupdater.domain.operation import Blame, JournalEntry, Outcome
+from safeupdater.errors import ErrorClass, SafeUpdaterError, classify
 from safeupdater.protocols import Observer
 from safeupdater.update.result import OperationResult
 
@@ -66,6 +67,22 @@ class Notifier:
                 target_id=target_id, operation_id=operation_id,
             )
         )  # fmt: skip
+
+    def alert_if_permanent(
+        self,
+        error: SafeUpdaterError,
+        remedy: str,
+        *,
+        where: str = "",
+        target_id: str | None = None,
+        operation_id: str | None = None,
+    ) -> None:
+        """Tells of an error that does not go away by itself; nothing of one that may."""
+        if classify(error) is ErrorClass.PERMANENT:
+            message = f"{where}: {error.message}" if where else error.message
+            self.alert(
+                Severity.WARNING, error.code, message, remedy, target_id=target_id, operation_id=operation_id
+            )
 
     def alert_of(self, result: OperationResult, blame: Blame) -> None:
         """Tells of an outcome that a person should hear of, by what was to blame; nothing of any other."""

@@ -20,7 +20,14 @@ from safeupdater.domain.operation import (
     Steps,
 )
 from safeupdater.domain.plan import Approval, PlannedUpdate
-from safeupdater.errors import PluginError, SafeUpdaterError, StoreError, VersionConflict, border
+from safeupdater.errors import (
+    CorruptState,
+    PluginError,
+    SafeUpdaterError,
+    StoreError,
+    VersionConflict,
+    border,
+)
 from safeupdater.protocols import (
     Admission,
     Backend,
@@ -191,6 +198,7 @@ class Opener:
     ) -> Flight:
         state = replay(entry.event for entry in entries)
         flight = self._flight(opened, state, backend, lease, entries[0].at)
+        _require_captured(flight)
         flight.version = len(entries)
         if not (is_ended(state) or is_parked(state)):
             flight.happened(Resumed(by=self._ports.holder, epoch=lease.epoch, proved=self._is_proved(flight)))
@@ -277,6 +285,17 @@ def _read(entries: Sequence[JournalEntry]) -> tuple[OperationPlanned, State]:
     opened = entries[0].event
     assert isinstance(opened, OperationPlanned), "the store keeps it first"
     return opened, replay(entry.event for entry in entries)
+
+
+def _require_captured(flight: Flight) -> None:
+    """That the snapshot at hand is the one that was captured: going back to another is worse than nothing."""
+    captured, snapshot = flight.state.operation.snapshot_sha256, flight.context.snapshot
+    if captured is not None and snapshot is not None and snapshot.sha256 != captured:
+        raise CorruptState(
+            f"the snapshot of {flight.opened.target_id} is not what was captured (sha256 {captured}): "
+            "nothing is done with it; put the old version back by hand, or restore the state from a backup",
+            code="snapshot_damaged",
+        )
 
 
 def _checked(steps: Steps, backend: Backend) -> Steps:

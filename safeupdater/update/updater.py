@@ -18,12 +18,10 @@ from safeupdater.domain.operation import Outcome, Resolution
 from safeupdater.domain.plan import Approval, Plan, PlannedUpdate
 from safeupdater.errors import (
     ConfigurationError,
-    ErrorClass,
     PluginError,
     ScanError,
     UpdateError,
     border,
-    classify,
 )
 from safeupdater.protocols import (
     Admission,
@@ -143,7 +141,9 @@ class Updater:
                     report = backend.scan()
             except (ScanError, PluginError) as error:
                 problems.append(f"{backend.name} on {backend.host}: {error.message}")
-                self._alert_if_permanent(error, backend)
+                self._notifier.alert_if_permanent(
+                    error, "see safeupdater doctor", where=f"{backend.name} on {backend.host}"
+                )
                 continue
             assets += report.assets
             problems += report.problems
@@ -295,13 +295,6 @@ class Updater:
         checkpoint = getattr(self.store, "checkpoint", None)
         if callable(checkpoint):
             checkpoint()
-
-    def _alert_if_permanent(self, error: ScanError | PluginError, backend: Backend) -> None:
-        if classify(error) is ErrorClass.PERMANENT:
-            self._notifier.alert(
-                Severity.WARNING, error.code, f"{backend.name} on {backend.host}: {error.message}",
-                "see safeupdater doctor",
-            )  # fmt: skip
 
     def _alert_refusals(self, results: Iterable[OperationResult]) -> None:
         for result in results:
