@@ -57,6 +57,9 @@ class FakeDocker:
         factory=lambda: {"bridge": "0" * 64, "host": "1" * 64, "none": "2" * 64}
     )
     api_version: str = "1.41"
+    architecture: str = "amd64"
+    """The machine's, as ``/version`` says it; ``machine`` is what ``/info`` says, in uname's words."""
+    machine: str = "x86_64"
     executed: list[tuple[str, ...]] = attrs.field(factory=list)
     exit_codes: dict[str, int] = attrs.field(factory=dict)
     _made: int = 0

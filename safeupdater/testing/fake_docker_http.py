@@ -137,11 +137,11 @@ def _unknown_page(_: FakeDocker, names: tuple[str, ...], __: Params, ___: Json) 
 
 def _version(daemon: FakeDocker, _: tuple[str, ...], __: Params, ___: Json) -> _Answer:
     said = {"Version": "20.10.0", "ApiVersion": daemon.api_version, "MinAPIVersion": "1.12"}
-    return 200, {**said, "Os": "linux", "Arch": "amd64", "Components": [{"Name": "Engine"}]}
+    return 200, {**said, "Os": "linux", "Arch": daemon.architecture, "Components": [{"Name": "Engine"}]}
 
 
 def _info(daemon: FakeDocker, _: tuple[str, ...], __: Params, ___: Json) -> _Answer:
-    return 200, {"ID": "FAKE:DAEMON", "Name": "fake-host", "OSType": "linux", "Architecture": "x86_64"}
+    return 200, {"ID": "FAKE:DAEMON", "Name": "fake-host", "OSType": "linux", "Architecture": daemon.machine}
 
 
 def _list_containers(daemon: FakeDocker, _: tuple[str, ...], params: Params, __: Json) -> _Answer:

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeupdater.errors import RegistryError
+from safeupdater.registries.oci import Platform
 from safeupdater.registries.oci.auth import parse_challenge
 from safeupdater.registries.oci.credentials import DockerConfig
 from safeupdater.registries.oci.failures import error_codes, retry_after_s
-from safeupdater.registries.oci.manifests import Platform, creation_time
+from safeupdater.registries.oci.manifests import creation_time
 from safeupdater.registries.oci.paging import next_link
 from safeupdater.registries.oci.session import parse_rate_limit
 from safeupdater.registries.oci.settings import Limits, normalized_host

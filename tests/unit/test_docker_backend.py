@@ -19,7 +19,9 @@ from safeupdater.backends.docker.ourselves import own_container_id
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.health import Condition
 from safeupdater.domain.operation import Phase, Snapshot, StepStatus
+from safeupdater.domain.platform import Platform
 from safeupdater.errors import BackendError, ConfigurationError, DockerConnectionError
+from safeupdater.registries.oci.manifests import Index
 from safeupdater.testing.driving import Drive, StepStopped, operation_for
 from safeupdater.testing.fake_docker import CRASHES, FakeDocker
 from safeupdater.testing.fake_docker_http import FakeTransport, Fault
@@ -383,6 +385,52 @@ def test_an_image_of_another_platform_is_refused() -> None:
     bench.daemon.registry[f"{APP}@{bench.digest}"]["Architecture"] = "s390x"
     bench.daemon.run("web", f"{APP}:1.0.0")
     assert stopped_in_staging(bench, bench.drive()) == "platform_mismatch"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "old", "new", "works"),
+    [
+        ("arm", "v6", "v7", False), ("arm", "v6", "v6", True), ("arm", "v7", "v6", True),
+        ("arm", "v7", "v7", True), ("arm", "", "v7", True), ("arm", "v6", "", False),
+        ("arm64", "", "v8", True), ("amd64", "", "v1", True), ("amd64", "", "v3", False),
+    ],
+)  # fmt: skip
+def test_a_variant_that_the_machine_may_not_run_is_another_platform(
+    architecture: str, old: str, new: str, works: bool
+) -> None:
+    bench = Bench()
+    image = bench.daemon.find_image(f"{APP}:1.0.0")
+    assert image is not None
+    image |= {"Architecture": architecture, "Variant": old}
+    bench.daemon.registry[f"{APP}@{bench.digest}"] |= {"Architecture": architecture, "Variant": new}
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    drive = bench.drive()
+    if works:
+        drive.update()
+    else:
+        assert stopped_in_staging(bench, drive) == "platform_mismatch"
+    (pull,) = [url for url in bench.transport.urls if "/images/create?" in url]
+    wanted = "%2F".join(filter(None, ("linux", architecture, old)))
+    assert f"platform={wanted}" in pull
+
+
+@pytest.mark.parametrize(
+    ("machine", "platform"),
+    [
+        ("armv6l", "linux/arm/v6"),
+        ("armv7l", "linux/arm"),
+        ("armv8l", "linux/arm/v8"),
+        ("aarch64", "linux/arm"),
+    ],
+)
+def test_which_32_bit_arm_a_machine_is_goes_to_the_registry(machine: str, platform: str) -> None:
+    bench = Bench()
+    bench.daemon.architecture, bench.daemon.machine = "arm", machine
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    (asset,) = bench.backend.scan().assets
+    assert asset.platform == platform
+    index = Index(digest="d", platforms=((Platform.parse("linux/arm/v7"), "seven"),))
+    assert index.digest_for(Platform.parse(platform)) == (None if machine == "armv6l" else "seven")
 
 
 def test_an_image_that_brings_root_is_refused_unless_allowed() -> None:

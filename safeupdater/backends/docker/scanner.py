@@ -31,6 +31,7 @@ from safeupdater.backends.docker.wire import (
 )
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.asset import Asset, AssetId, AssetStatus, AssetType
+from safeupdater.domain.platform import Platform
 from safeupdater.errors import InvalidReference
 from safeupdater.protocols import ScanReport
 
@@ -81,6 +82,17 @@ class DockerScanner:
         doing = "say which version it is"
         with as_scan_error():
             return decode(VERSION, self.api.raw("/version", doing), doing)
+
+    @cached_property
+    def platform(self) -> str:
+        """The platform of images for this daemon, such as ``linux/amd64`` or ``linux/arm/v6``.
+
+        A daemon's version says ``arm`` of all 32-bit ones; which of them the machine is, its info says.
+        """
+        if self.version.arch != "arm":
+            return self.version.platform
+        machine = Platform.of(self.version.os, self.info.architecture)
+        return str(machine) if machine.architecture == "arm" else self.version.platform
 
     @property
     def host(self) -> str:
@@ -279,7 +291,7 @@ class DockerScanner:
             image=reference,
             host=self.host,
             digests=image.digests,
-            platform=self.version.platform,
+            platform=self.platform,
             running=container.is_running,
             owner=container.owner,
             status=_status(container),

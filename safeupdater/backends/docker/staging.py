@@ -13,6 +13,7 @@ from safeupdater.backends.docker.target import tag_reference
 from safeupdater.backends.docker.work import Work, refused, retry
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.operation import DONE, StepOutcome
+from safeupdater.domain.platform import Platform
 from safeupdater.errors import BackendError, InvalidReference
 from safeupdater.protocols import Progress
 
@@ -65,8 +66,12 @@ def _follow(work: Work, messages: Iterable[Json]) -> str | None:
 
 def platform_of(image: Json) -> str | None:
     """An image's platform in Go's words, such as ``linux/arm/v7``; None where it does not say."""
-    parts = [str(image.get(key) or "") for key in ("Os", "Architecture", "Variant")]
+    parts = _platform_words(image)
     return "/".join(part for part in parts if part) if parts[0] and parts[1] else None
+
+
+def _platform_words(image: Json) -> list[str]:
+    return [str(image.get(key) or "") for key in ("Os", "Architecture", "Variant")]
 
 
 def verify_image(work: Work, *, allow_root: bool) -> StepOutcome:
@@ -78,10 +83,12 @@ def verify_image(work: Work, *, allow_root: bool) -> StepOutcome:
     digests = {str(entry).rpartition("@")[2] for entry in image.get("RepoDigests") or ()}
     if work.operation.wanted is None and work.wanted.digest not in digests:
         return refused("digest_mismatch", f"the image that was pulled does not carry {work.wanted.digest}")
-    before, after = _machine(main.image), _machine(image)
-    if before != after:
+    before, after = Platform.of(*_platform_words(main.image)), Platform.of(*_platform_words(image))
+    if not before.runs(after):
         return refused(
-            "platform_mismatch", f"{work.wanted.text} is for {after}, {main.name} runs on {before}"
+            "platform_mismatch",
+            f"{work.wanted.text} is for {after}, the image that {main.name} runs for {before}: "
+            "nothing says that this machine can run it",
         )
     mine = user_config(main.config, main.image_config)
     if not allow_root and gains_root(mine, main.image_config, section(image, "Config")):
@@ -91,11 +98,6 @@ def verify_image(work: Work, *, allow_root: bool) -> StepOutcome:
             "or allow it (allow_gaining_root)",
         )
     return DONE
-
-
-def _machine(image: Json) -> tuple[object, object]:
-    # Images of one line may differ in whether they say the variant at all (arm64 and arm64/v8).
-    return image.get("Os"), image.get("Architecture")
 
 
 def tag_image(work: Work) -> StepOutcome:

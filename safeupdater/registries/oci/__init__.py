@@ -1,5 +1,6 @@
 """OCI registries: ``RegistryClient`` and what it is told."""
 
+from safeupdater.domain.platform import Platform
 from safeupdater.registries.oci.client import RegistryClient
 from safeupdater.registries.oci.credentials import (
     Credentials,
@@ -9,7 +10,7 @@ from safeupdater.registries.oci.credentials import (
     NoCredentials,
 )
 from safeupdater.registries.oci.egress import EgressDenied
-from safeupdater.registries.oci.manifests import ImageConfig, Platform
+from safeupdater.registries.oci.manifests import ImageConfig
 from safeupdater.registries.oci.network import Network
 from safeupdater.registries.oci.session import RateLimit
 from safeupdater.registries.oci.settings import Limits, RegistrySettings

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import attrs
 
 from safeupdater.domain.artifact import ImageReference, ResolvedImage, is_digest
+from safeupdater.domain.platform import Platform
 from safeupdater.errors import MalformedResponse, RegistryError
 from safeupdater.registries.oci import manifests
 from safeupdater.registries.oci.cache import SharedCache
 from safeupdater.registries.oci.failures import Asked
-from safeupdater.registries.oci.manifests import ImageConfig, Index, Manifest, Platform
+from safeupdater.registries.oci.manifests import ImageConfig, Index, Manifest
 from safeupdater.registries.oci.network import Deadline
 from safeupdater.registries.oci.session import Clockwork, RegistrySession
 from safeupdater.registries.oci.transport import Response
@@ -161,7 +162,7 @@ class Images:
             raise MalformedResponse(f"{scope.image} is an index inside an index: not followed")
         digest = document.config_digest
         config = self._configs.get((scope.image.name, digest), lambda: self._asked_config(scope, digest))
-        if wanted is not None and config.platform not in wanted.accepted():
+        if wanted is not None and not (config.platform and wanted.runs(config.platform)):
             raise _no_platform(scope, wanted, [str(config.platform or "an unknown platform")])
         return config
 
