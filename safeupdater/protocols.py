@@ -309,6 +309,9 @@ class Backend(Protocol):
     def perform(self, operation: OperationContext, phase: Phase, step: str, report: Report) -> StepOutcome:
         """Makes one step true, whether or not it already was.
 
+        A refused switch blames the surroundings, unless its code is ``start_failed``: then the release
+        cannot be started at all, and goes into quarantine.
+
         Raises:
             BackendError: the runtime did not answer.
         """

@@ -88,6 +88,8 @@ class Condition(enum.Enum):
     READY = "ready"
     UNREADY = "unready"
     """Running, was or may become ready, is not now."""
+    PAUSED = "paused"
+    """Held still by somebody: nothing can be measured, which is nobody's fault."""
     FAILED = "failed"
     """Decides at once: exited, crash loop, out of memory, image cannot be pulled, HEALTHCHECK unhealthy."""
     STOPPED = "stopped"

@@ -221,8 +221,10 @@ def _hook_named(settings: OperationSettings, name: str) -> Hook | None:
     return next((hook for hook in settings.hooks if hook.name == name), None)
 
 
-_LAST_WORDS = (Condition.FAILED, Condition.ABSENT, Condition.FOREIGN, Condition.STOPPED)
-"""Of a version in such a condition there is nothing left to measure."""
+_LAST_WORDS = (
+    Condition.FAILED, Condition.ABSENT, Condition.FOREIGN, Condition.STOPPED, Condition.PAUSED,
+)  # fmt: skip
+"""Of a version in such a condition there is nothing to measure."""
 
 
 def look(

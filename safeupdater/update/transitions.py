@@ -70,6 +70,9 @@ RETRIES: Mapping[Phase, int] = MappingProxyType(
 MAX_RESUMPTIONS = 10
 """After so many interruptions an operation goes back instead of on."""
 
+_THE_RELEASES_FAULT = frozenset({"start_failed"})
+"""Why a switch is refused where the new version itself is to blame; anything else is its surroundings."""
+
 _READY_POLL_S = 0.5
 _STABLE_FOR_S = 1.0
 _MAX_PAUSE_S = 60.0
@@ -167,8 +170,7 @@ def _given_up(state: _Failable, event: StepFailed) -> State:
         case Staging():
             return _discard(state.operation, Outcome.ABORTED, event)
         case Switching():
-            refused = event.status is StepStatus.REFUSED
-            blame = Blame.RELEASE if refused else Blame.ENVIRONMENT
+            blame = Blame.RELEASE if event.code in _THE_RELEASES_FAULT else Blame.ENVIRONMENT
             return _go_back(state.operation, event.code, event.message, blame)
         case Restoring():
             return _rollback_failed(state.operation, event.code, event.message)
@@ -255,6 +257,9 @@ def _never_ready(operation: Operation, seen: Observed) -> State:
     if seen.observation.condition is Condition.READY and seen.sample.status is SampleStatus.VOID:
         message = f"it runs, but nothing could be measured within {timeout_s:g} s: {seen.sample.detail}"
         return _go_back(operation, "no_data", message, Blame.ENVIRONMENT)
+    if seen.observation.condition is Condition.PAUSED:
+        message = f"paused, so nothing could be measured within {timeout_s:g} s"
+        return _go_back(operation, "paused", message, Blame.ENVIRONMENT)
     probed = seen.sample.detail if seen.sample.status is not SampleStatus.OK else ""
     detail = probed or seen.observation.detail or seen.observation.code
     message = f"not ready within {timeout_s:g} s: {detail}"
@@ -266,6 +271,10 @@ def _decided_by_state(operation: Operation, found: Observation | None) -> State 
     if found is not None and found.condition in (Condition.FAILED, Condition.STOPPED):
         code = found.code or found.condition.value
         return _go_back(operation, code, found.detail or code, Blame.RELEASE)
+    if found is not None and found.condition is Condition.ABSENT:
+        # It was we who took the old version out of service, so it is for us to bring it back.
+        message = f"somebody removed the new version: {found.detail or found.code}"
+        return _go_back(operation, found.code or "removed_by_others", message, Blame.ENVIRONMENT)
     return _displaced_by(operation, found)
 
 
@@ -314,6 +323,8 @@ def _window_sample(seen: Observed) -> Sample:
         return Sample(SampleStatus.VOID, now_s, "the runtime did not answer")
     if found.condition is Condition.READY:
         return sample
+    if found.condition is Condition.PAUSED:
+        return Sample(SampleStatus.VOID, now_s, found.detail or found.code)
     return Sample(SampleStatus.FAILED, now_s, found.detail or found.code)
 
 

@@ -23,7 +23,7 @@ from safeupdater.domain.platform import Platform
 from safeupdater.errors import BackendError, ConfigurationError, DockerConnectionError
 from safeupdater.registries.oci.manifests import Index
 from safeupdater.testing.driving import Drive, StepStopped, operation_for
-from safeupdater.testing.fake_docker import CRASHES, FakeDocker
+from safeupdater.testing.fake_docker import CRASHES, FakeDocker, Refused
 from safeupdater.testing.fake_docker_http import FakeTransport, Fault
 
 APP = "registry.test/app"
@@ -565,7 +565,26 @@ def test_a_port_that_is_taken_fails_the_start_at_once() -> None:
     bench.daemon.run("thief", f"{APP}:1.0.0", HostConfig={"PortBindings": ports})
     with pytest.raises(StepStopped, match="port is already allocated") as stopped:
         drive.step(Phase.SWITCHING, "start_new")
-    assert stopped.value.outcome.code == "start_failed"
+    assert stopped.value.outcome.code == "start_refused"  # it is not the release that has the port
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "start_failed"), (500, "start_refused")])
+def test_a_container_whose_command_cannot_be_run_is_to_blame_itself(status: int, code: str) -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    drive = bench.drive()
+    drive.capture()
+    drive.perform(Phase.STAGING)
+    for step in ("compare_live", "park_old", "take_name"):
+        drive.step(Phase.SWITCHING, step)
+
+    def start(reference: str) -> bool:
+        raise Refused(status, "it does not start")
+
+    bench.daemon.start = start  # type: ignore[method-assign]
+    with pytest.raises(StepStopped) as stopped:
+        drive.step(Phase.SWITCHING, "start_new")
+    assert stopped.value.outcome.code == code
 
 
 STATES = [
@@ -574,7 +593,7 @@ STATES = [
     ({"Running": True, "Health": {"Status": "healthy"}}, Condition.READY, "healthy"),
     ({"Running": True, "Health": {"Status": "unhealthy"}}, Condition.FAILED, "unhealthy"),
     ({"Running": True, "Restarting": True}, Condition.FAILED, "restarting"),
-    ({"Running": True, "Paused": True}, Condition.UNREADY, "paused"),
+    ({"Running": True, "Paused": True}, Condition.PAUSED, "paused"),
     ({"Running": False, "OOMKilled": True}, Condition.FAILED, "oom_killed"),
     ({"Running": False, "ExitCode": 3}, Condition.FAILED, "exited"),
 ]
@@ -774,9 +793,10 @@ def test_what_went_together_with_the_parked_one_was_pruned_what_went_alone_was_r
     drive = bench.drive()
     drive.switch()
     bench.daemon.remove("web", with_volumes=False, force=True)
-    assert bench.backend.observe(drive.operation).condition is Condition.ABSENT
+    assert bench.backend.observe(drive.operation).code == "absent"
     bench.daemon.remove("web.su-old", with_volumes=False)
-    assert bench.backend.observe(drive.operation).condition is Condition.FAILED
+    seen = bench.backend.observe(drive.operation)
+    assert (seen.condition, seen.code) == (Condition.ABSENT, "pruned")
     drive.restore()
     assert bench.daemon.running() == {"web"}
 

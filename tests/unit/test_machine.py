@@ -316,19 +316,44 @@ def test_what_is_never_ready_goes_back(condition: Condition | None, blame: Blame
     assert (state.event.verdict, state.event.blame) == (Verdict.RESTORE, blame)
 
 
-@pytest.mark.parametrize("events", [SWITCHED, WATCHING])
 @pytest.mark.parametrize(
-    ("condition", "status"),
-    [(Condition.FOREIGN, StepStatus.SUPERSEDED), (Condition.ABSENT, StepStatus.GONE)],
+    ("code", "blame"), [("start_failed", Blame.RELEASE), ("port_is_taken", Blame.ENVIRONMENT)]
 )
-def test_what_somebody_else_did_stands(
-    events: list[object], condition: Condition, status: StepStatus
-) -> None:
-    state = evolve(after(*events), looked(condition, 1.0))
+def test_a_refused_switch_blames_the_release_only_where_it_cannot_be_started(code: str, blame: Blame) -> None:
+    step = STEPS.switching[0]
+    intended = StepIntended(phase=Phase.SWITCHING, step=step)
+    refused = StepFailed(phase=Phase.SWITCHING, step=step, status=StepStatus.REFUSED, code=code, message="no")
+    state = after(*BEFORE_SWITCH, intended, refused)
+    assert isinstance(state, states.Deciding)
+    assert isinstance(state.event, VerdictReached)
+    assert (state.event.code, state.event.blame) == (code, blame)
+
+
+@pytest.mark.parametrize("events", [SWITCHED, WATCHING])
+def test_what_somebody_else_put_in_its_place_stands(events: list[object]) -> None:
+    state = evolve(after(*events), looked(Condition.FOREIGN, 1.0))
     assert isinstance(state, states.Deciding)
     assert isinstance(state.event, StepFailed)
-    assert state.event.status is status
+    assert state.event.status is StepStatus.SUPERSEDED
     assert isinstance(evolve(state, state.event), states.Discarding)
+
+
+@pytest.mark.parametrize("events", [SWITCHED, WATCHING])
+def test_a_new_version_that_somebody_removed_brings_the_old_one_back_without_blame(
+    events: list[object],
+) -> None:
+    state = evolve(after(*events), looked(Condition.ABSENT, 1.0))
+    assert isinstance(state, states.Deciding)
+    assert isinstance(state.event, VerdictReached)
+    assert (state.event.verdict, state.event.blame) == (Verdict.RESTORE, Blame.ENVIRONMENT)
+
+
+def test_an_old_version_that_somebody_removed_after_it_was_put_back_is_gone() -> None:
+    back = after(*WATCHING, RESTORE, *steps_of(Phase.RESTORING))
+    state = evolve(back, looked(Condition.ABSENT, 1.0))
+    assert isinstance(state, states.Deciding)
+    assert isinstance(state.event, StepFailed)
+    assert state.event.status is StepStatus.GONE
 
 
 def test_another_instance_than_the_one_that_became_ready_is_never_counted() -> None:

@@ -25,7 +25,7 @@ def observe_new(work: Work) -> Observation:
     if found is None and work.find_old(main) is None:
         # Whoever wanted to be without it would not have looked for the parked one.
         detail = f"{main.name} was removed together with what it replaced"
-        return Observation(Condition.FAILED, "pruned", detail)
+        return Observation(Condition.ABSENT, "pruned", detail)
     if found is None:
         return Observation(Condition.ABSENT, "absent", f"there is no container {main.name}")
     if not work.is_ours(found):
@@ -83,7 +83,7 @@ def _judged(state: Json, *, was_running: bool) -> tuple[Condition, str, str]:
     if state.get("Restarting"):
         return Condition.FAILED, "restarting", f"it ends again and again; exit code {state.get('ExitCode')}"
     if state.get("Paused"):
-        return Condition.UNREADY, "paused", "somebody paused it"
+        return Condition.PAUSED, "paused", "somebody paused it"
     if state.get("Running"):
         return _health(state.get("Health") or {})
     if not was_running:

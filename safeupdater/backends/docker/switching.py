@@ -140,8 +140,16 @@ def start_new(work: Work) -> StepOutcome:
                 # An answer says that it did not start; only no answer leaves that open.
                 if "status" not in error.evidence:
                     raise
-                return refused("start_failed", f"the new {member.name} does not start: {error.message}")
+                return _not_started(member, error)
     return DONE
+
+
+def _not_started(member: Member, error: BackendError) -> StepOutcome:
+    """Why a container does not start: the daemon says 400 where its command cannot be run, and 500 where
+    something around it is missing or taken, such as a port (moby daemon/start.go)."""
+    is_its_own_fault = error.evidence.get("status") == 400
+    code = "start_failed" if is_its_own_fault else "start_refused"
+    return refused(code, f"the new {member.name} does not start: {error.message}")
 
 
 def give_policy(work: Work) -> StepOutcome:

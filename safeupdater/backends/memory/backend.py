@@ -49,6 +49,7 @@ _SUPERSEDED = StepOutcome(
 _LEFT = StepOutcome(
     StepStatus.REFUSED, "changed_by_others", "somebody else changed it, so it is left where it is"
 )
+_NEW_GONE = StepOutcome(StepStatus.REFUSED, "candidate_gone", "somebody else removed the new container")
 _GONE = StepOutcome(StepStatus.GONE, "removed_by_others", "somebody else removed the container")
 
 
@@ -306,7 +307,7 @@ class _Act:
         """Gives the new container its name."""
         new = self.new()
         if new is None:
-            return _GONE
+            return _NEW_GONE
         if new.name == self.name:
             return DONE
         if self.name in self.world.containers:
@@ -318,7 +319,7 @@ class _Act:
         """Starts the new container if the one it is made like ran; at once gives it that restart policy."""
         new = self.new()
         if new is None:
-            return _GONE
+            return _NEW_GONE
         if new.name != self.name or new.config != self._config:
             return _SUPERSEDED
         wanted = (self._wanted or self._snapshot).data

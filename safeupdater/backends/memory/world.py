@@ -57,6 +57,7 @@ class Container:
     config: Mapping[str, object]
     restart: str = "always"
     running: bool = False
+    paused: bool = False
     exit_code: int | None = None
     started_s: float = 0.0
     looks: int = 0
@@ -231,6 +232,8 @@ class MemoryWorld:
             if container.exit_code in (None, 0):
                 return Condition.STOPPED, "stopped"
             return Condition.FAILED, "exited"
+        if container.paused:
+            return Condition.PAUSED, "paused"
         if behaviour.ready_after_s is None or up_s < behaviour.ready_after_s:
             return Condition.STARTING, "starting"
         container.looks += 1
