@@ -32,8 +32,8 @@ APP = "registry.test/app"
 class Bench:
     """A daemon with release 1.0.0 on it and 1.0.1 in the registry."""
 
-    def __init__(self, **new: Any) -> None:
-        self.daemon = FakeDocker()
+    def __init__(self, daemon: FakeDocker | None = None, **new: Any) -> None:
+        self.daemon = daemon or FakeDocker()
         self.old_digest = self.daemon.release(f"{APP}:1.0.0", pulled=True, User="app")
         self.digest = self.daemon.release(f"{APP}:1.0.1", **{"User": "app", **new})
         self.transport = FakeTransport(self.daemon)
@@ -568,20 +568,28 @@ def test_a_port_that_is_taken_fails_the_start_at_once() -> None:
     assert stopped.value.outcome.code == "start_refused"  # it is not the release that has the port
 
 
+class Stubborn(FakeDocker):
+    """A daemon that starts nothing any more, once it is told what to answer."""
+
+    answer: int | None = None
+
+    def start(self, reference: str) -> bool:
+        if self.answer is not None:
+            raise Refused(self.answer, "it does not start")
+        return super().start(reference)
+
+
 @pytest.mark.parametrize(("status", "code"), [(400, "start_failed"), (500, "start_refused")])
 def test_a_container_whose_command_cannot_be_run_is_to_blame_itself(status: int, code: str) -> None:
-    bench = Bench()
-    bench.daemon.run("web", f"{APP}:1.0.0")
+    daemon = Stubborn()
+    bench = Bench(daemon)
+    daemon.run("web", f"{APP}:1.0.0")
     drive = bench.drive()
     drive.capture()
     drive.perform(Phase.STAGING)
     for step in ("compare_live", "park_old", "take_name"):
         drive.step(Phase.SWITCHING, step)
-
-    def start(reference: str) -> bool:
-        raise Refused(status, "it does not start")
-
-    bench.daemon.start = start  # type: ignore[method-assign]
+    daemon.answer = status
     with pytest.raises(StepStopped) as stopped:
         drive.step(Phase.SWITCHING, "start_new")
     assert stopped.value.outcome.code == code
