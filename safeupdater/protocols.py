@@ -510,3 +510,19 @@ class Observer(Protocol):
     def notify(self, happening: JournalEntry | Notice) -> None:
         """Takes one journal entry or notice."""
         ...
+
+
+@runtime_checkable
+class JournalReader(Protocol):
+    """An observer that reads the journal itself, at its own pace, so that a crash loses it nothing.
+
+    An ``Updater`` tells its observers of this kind which store to read, and when that is about to close.
+    """
+
+    def follow(self, store: StateStore) -> None:
+        """Takes the store to read; one before it is left."""
+        ...
+
+    def leave(self) -> None:
+        """Does what is left to do, within a bounded time, and reads no more."""
+        ...

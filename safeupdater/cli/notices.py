@@ -32,7 +32,7 @@ def observers_of(session: Session) -> Iterator[tuple[Observer, ...]]:
             observers.append(Storyteller(session.err))
         url = session.world.environ.get(URL_VARIABLE)
         if url:
-            notifier = WebhookNotifier(url, secret=session.world.environ.get(SECRET_VARIABLE))
+            notifier = WebhookNotifier(url, secret=session.world.environ.get(SECRET_VARIABLE) or None)
             observers.append(stack.enter_context(notifier))
         observers += [stack.enter_context(_plugin(name, session)) for name in session.options.observers]
         yield tuple(observers)

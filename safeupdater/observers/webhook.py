@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import hashlib
-import hmac
-import http.client
 import json
 import logging
 import queue
 import secrets
-import ssl
 import threading
 import time
-import urllib.parse
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-import attrs
-
-from safeupdater._version import API_VERSION, __version__
+from safeupdater._version import API_VERSION
 from safeupdater.domain.change import Change
 from safeupdater.domain.notice import AlertRaised, Notice, Severity
 from safeupdater.domain.operation import Finished, JournalEntry, OperationPlanned, Outcome
-from safeupdater.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from urllib3.connection import HTTPConnection
-    from urllib3.util import Url
+from safeupdater.observers.outbox import Outbox
+from safeupdater.observers.posting import Answer, Message, Receiver
+from safeupdater.protocols import StateStore
+from safeupdater.update.cursor import JournalCursor
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,32 +32,28 @@ _SEVERITY_OF: Mapping[Outcome, Severity] = {
     Outcome.TARGET_GONE: Severity.WARNING,
     Outcome.ROLLBACK_FAILED: Severity.CRITICAL,
 }
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _TRIES = 3
-_LEAST_TIMEOUT_S = 0.001
-_RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-_REMEMBERED_OPERATIONS = 1024
-
-
-@attrs.frozen(kw_only=True)
-class _Message:
-    id: str
-    body: bytes = attrs.field(repr=False)
 
 
 class WebhookNotifier:
-    """Posts alerts and the ends of operations to ``url`` as JSON, from a thread of its own.
+    """Posts alerts and the ends of operations to ``url`` as JSON, from threads of its own.
 
-    ``secret`` signs each message: ``X-Safeupdater-Signature`` is ``sha256=`` and the HMAC-SHA256 of the
-    timestamp header, a full stop and the body. What is milder than ``min_severity`` is not sent (a success
-    is ``info``, a rollback ``warning``, a failed one ``critical``). A message is tried three times, each
-    try with ``timeout_s`` seconds; its ``X-Safeupdater-Id`` stays the same. Up to ``queue_size`` messages
-    wait; beyond that new ones are dropped, counted in ``dropped`` and logged. Redirects are not followed.
+    **Outcomes** are read from the journal, by a cursor that the store keeps under ``name``: once an
+    ``Updater`` has been given the notifier, none is lost, in a crash either, and a receiver that was away
+    gets all of them in their order when it is back. One may come twice, with the same ``webhook-id``.
+    **Alerts** are in no journal: up to ``queue_size`` wait, each is tried three times, and what is beyond
+    that is dropped, counted in ``dropped`` and logged.
+
+    ``secret`` signs each message as Standard Webhooks 1.0.0 says (``webhook-id``, ``webhook-timestamp``,
+    ``webhook-signature``); ``whsec_…`` is understood. What is milder than ``min_severity`` is not sent (a
+    success is ``info``, a rollback ``warning``, a failed one ``critical``). Each try has ``timeout_s``
+    seconds. Redirects are not followed. Two notifiers with one store need two names.
 
     The URL is never logged beyond its host: many services put their token into the path.
 
     Raises:
-        ConfigurationError: the URL is not http or https, or would send a password in clear text.
+        ConfigurationError: the URL is not http or https, or would send a password in clear text; or the
+            secret is empty or no base64 after ``whsec_``.
     """
 
     def __init__(
@@ -76,71 +61,93 @@ class WebhookNotifier:
         url: str,
         *,
         secret: str | bytes | None = None,
+        name: str = "webhook",
         min_severity: Severity = Severity.INFO,
         timeout_s: float = 5.0,
         queue_size: int = 256,
+        retry_s: float = 1.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._url, self._headers, self._place = _endpoint(url)
-        self._secret = secret.encode() if isinstance(secret, str) else secret
+        self._receiver = Receiver(url, secret, timeout_s=timeout_s, now=now)
+        self._name = name
         self._min_rank = _RANK[min_severity]
-        self._timeout_s = timeout_s
+        self._retry_s = retry_s
         self._now = now
         self._pause = pause
-        self._queue: queue.Queue[_Message | None] = queue.Queue(maxsize=queue_size)
-        self._changes: OrderedDict[str, tuple[Change, ...]] = OrderedDict()
+        self._queue: queue.Queue[Message | None] = queue.Queue(maxsize=queue_size)
         self._lock = threading.Lock()
         self._worker: threading.Thread | None = None
+        self._outbox: Outbox | None = None
         self._closed = False
         self.dropped = 0
         self.failed = 0
         self.sent = 0
 
     def __repr__(self) -> str:
-        return f"WebhookNotifier({self._place!r})"
+        return f"WebhookNotifier({self._receiver.place!r})"
 
     # --- taking in ------------------------------------------------------------------------------------------
 
     def notify(self, happening: JournalEntry | Notice) -> None:
-        """Puts what is worth a message into the queue; never waits."""
+        """Puts an alert into the queue, and looks into the journal where an operation ended; never waits."""
         match happening:
-            case AlertRaised():
-                self._put(happening.severity, "alert", _alert(happening), self._now())
-            case JournalEntry(event=OperationPlanned(changes=changes), operation_id=operation_id):
-                self._remember(operation_id, changes)
-            case JournalEntry(event=Finished() as end):
-                severity = _SEVERITY_OF.get(end.outcome, Severity.INFO)
-                changes = self._changes.get(happening.operation_id, ())
-                self._put(severity, "outcome", _outcome(happening, end, changes), happening.at)
+            case AlertRaised(severity=severity):
+                if self._is_wanted(severity) and not self._closed:
+                    self._put(_alert(secrets.token_hex(16), happening, self._now()))
+            case JournalEntry(event=Finished()) if self._outbox is not None:
+                self._outbox.wake()
+            case _:
+                pass
 
-    def _remember(self, operation_id: str, changes: tuple[Change, ...]) -> None:
-        self._changes[operation_id] = changes
-        while len(self._changes) > _REMEMBERED_OPERATIONS:
-            self._changes.popitem(last=False)
+    def follow(self, store: StateStore) -> None:
+        """Reads outcomes from this store's journal from now on; an ``Updater`` calls it for its store.
 
-    def _put(self, severity: Severity, event: str, fields: Mapping[str, Any], at: datetime) -> None:
-        if _RANK[severity] < self._min_rank or self._closed:
-            return
-        message_id = secrets.token_hex(16)
-        document = {
-            "apiVersion": API_VERSION,
-            "kind": "Notification",
-            "id": message_id,
-            "at": at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-            "event": event,
-            "severity": str(severity),
-            **fields,
-        }
+        Raises:
+            StoreError: the store did not answer.
+        """
+        self.leave(0.0)
+        self._outbox = Outbox(
+            JournalCursor(store, self._name),
+            lambda entry: self._outcome_of(store, entry),
+            self._send_outcome,
+            place=self._receiver.place,
+            retry_s=self._retry_s,
+        )
+
+    def leave(self, wait_s: float = 10.0) -> None:
+        """Sends what the journal holds, for up to ``wait_s`` seconds, and reads no more of it."""
+        outbox, self._outbox = self._outbox, None
+        if outbox is not None:
+            outbox.close(wait_s)
+
+    def _is_wanted(self, severity: Severity) -> bool:
+        return _RANK[severity] >= self._min_rank
+
+    def _outcome_of(self, store: StateStore, entry: JournalEntry) -> Message | None:
+        """The message about the end of an operation; its id is that of the entry, whoever sends it."""
+        match entry.event:
+            case Finished(outcome=outcome) as end if self._is_wanted(_severity_of(outcome)):
+                first = next((item.event for item in store.load(entry.operation_id)), None)
+                changes = first.changes if isinstance(first, OperationPlanned) else ()
+                return _outcome(f"{entry.operation_id}-{entry.version}", entry, end, changes)
+            case _:
+                return None
+
+    def _put(self, message: Message) -> None:
         try:
-            self._queue.put_nowait(_Message(id=message_id, body=json.dumps(document).encode()))
+            self._queue.put_nowait(message)
         except queue.Full:
             self.dropped += 1
-            _LOG.warning("webhook %s: %d messages dropped, the queue is full", self._place, self.dropped)
+            _LOG.warning("webhook %s: %d alerts dropped, the queue is full", self._place, self.dropped)
             return
         self._start()
 
     # --- sending --------------------------------------------------------------------------------------------
+
+    @property
+    def _place(self) -> str:
+        return self._receiver.place
 
     def _start(self) -> None:
         with self._lock:
@@ -155,83 +162,54 @@ class WebhookNotifier:
             except Exception as error:  # noqa: BLE001 - one bad message must not end the thread
                 self._give_up(message, type(error).__name__)
 
-    def _deliver(self, message: _Message) -> None:
-        problem = ""
+    def _deliver(self, message: Message) -> None:
+        answer = Answer()
         for attempt in range(_TRIES):
             if attempt:
                 self._pause(0.5 * 2**attempt)
-            problem = self._try(message)
-            if not problem:
-                self.sent += 1
-                return
-            if problem.startswith("refused"):
+            answer = self._post(message)
+            if not answer.may_recover:
                 break
-        self._give_up(message, problem)
+        if answer.problem:
+            self._give_up(message, answer.problem)
 
-    def _try(self, message: _Message) -> str:
-        """One attempt; "" when the receiver took it, else what was wrong, without the URL."""
-        import urllib3
-
-        try:
-            status = self._post(message)
-        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
-            return type(error).__name__
-        if 200 <= status < 300:
+    def _send_outcome(self, message: Message) -> str:
+        """See ``outbox.Send``: what the receiver does not want itself would hold up all that follow it."""
+        answer = self._post(message)
+        if answer.is_unwanted:
+            self._give_up(message, answer.problem)
             return ""
-        return f"{'status' if status in _RETRY_STATUSES else 'refused with status'} {status}"
+        return answer.problem
 
-    def _post(self, message: _Message) -> int:
-        """The status of the answer; its body is nothing to us, and may never end.
+    def _post(self, message: Message) -> Answer:
+        answer = self._receiver.post(message)
+        if not answer.problem:
+            self.sent += 1
+        return answer
 
-        A connection of its own: a pool would log the whole URL at debug level, and with it the token.
-        """
-        from urllib3.util import parse_url
-
-        url = parse_url(self._url)
-        ends_at = time.monotonic() + self._timeout_s
-        with contextlib.closing(_connection(url, self._timeout_s)) as connection:
-            connection.connect()
-            connection.sock.settimeout(max(ends_at - time.monotonic(), _LEAST_TIMEOUT_S))
-            headers = self._signed(message)
-            connection.request(
-                "POST", url.request_uri, body=message.body, headers=headers, preload_content=False
-            )
-            return connection.getresponse().status
-
-    def _signed(self, message: _Message) -> dict[str, str]:
-        timestamp = str(int(self._now().timestamp()))
-        headers = {
-            **self._headers,
-            "Content-Type": "application/json",
-            "User-Agent": f"safeupdater/{__version__}",
-            "X-Safeupdater-Id": message.id,
-            "X-Safeupdater-Timestamp": timestamp,
-        }
-        if self._secret:
-            headers["X-Safeupdater-Signature"] = signature(self._secret, timestamp, message.body)
-        return headers
-
-    def _give_up(self, message: _Message, problem: str) -> None:
+    def _give_up(self, message: Message, problem: str) -> None:
         self.failed += 1
         _LOG.warning("webhook %s: message %s was not delivered: %s", self._place, message.id, problem)
 
     # --- ending ---------------------------------------------------------------------------------------------
 
     def close(self, wait_s: float = 10.0) -> None:
-        """Takes no more, and waits up to ``wait_s`` seconds until what is queued was sent."""
+        """Takes no more, and waits up to ``wait_s`` seconds until what is there was sent."""
         self._closed = True
+        deadline = time.monotonic() + wait_s
+        self.leave(wait_s)
         worker = self._worker
         if worker is None:
             return
-        deadline = time.monotonic() + wait_s
+        left_s = max(deadline - time.monotonic(), 0.0)
         try:
-            self._queue.put(None, timeout=wait_s)
+            self._queue.put(None, timeout=left_s)
         except queue.Full:
-            _LOG.warning("webhook %s: closed with messages that were not sent", self._place)
+            _LOG.warning("webhook %s: closed with alerts that were not sent", self._place)
             return
         worker.join(max(deadline - time.monotonic(), 0.0))
         if worker.is_alive():
-            _LOG.warning("webhook %s: closed with messages that were not sent", self._place)
+            _LOG.warning("webhook %s: closed with alerts that were not sent", self._place)
 
     def __enter__(self) -> Self:
         return self
@@ -242,56 +220,38 @@ class WebhookNotifier:
         self.close()
 
 
-def signature(secret: bytes, timestamp: str, body: bytes) -> str:
-    """What ``X-Safeupdater-Signature`` is for a message; a receiver compares with ``hmac.compare_digest``."""
-    return "sha256=" + hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+def _severity_of(outcome: Outcome) -> Severity:
+    return _SEVERITY_OF.get(outcome, Severity.INFO)
 
 
-def _endpoint(url: str) -> tuple[str, dict[str, str], str]:
-    """The URL without its login, the headers that carry the login, and what may be shown of it."""
-    try:
-        parts = urllib.parse.urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        parts, host, port = urllib.parse.SplitResult("", "", "", "", ""), "", None
-    if parts.scheme not in ("http", "https") or not host or not url.isprintable():
-        raise ConfigurationError("the webhook's URL cannot be used: expected https://host/path")
-    shown = f"[{host}]" if ":" in host else host
-    netloc = shown if port is None else f"{shown}:{port}"
-    headers: dict[str, str] = {}
-    if parts.username is not None:
-        if parts.scheme == "http" and host not in _LOOPBACK:
-            raise ConfigurationError(
-                f"the webhook at {netloc} would get its password in clear text: use https"
-            )
-        login = ":".join(urllib.parse.unquote(part or "") for part in (parts.username, parts.password))
-        headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode("ascii")
-    clean = urllib.parse.urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, ""))
-    return clean, headers, f"{parts.scheme}://{netloc}"
+def _message(
+    message_id: str, event: str, severity: Severity, at: datetime, fields: Mapping[str, Any]
+) -> Message:
+    document = {
+        "apiVersion": API_VERSION,
+        "kind": "Notification",
+        "id": message_id,
+        "at": at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "event": event,
+        "severity": str(severity),
+        **fields,
+    }
+    return Message(id=message_id, body=json.dumps(document).encode())
 
 
-def _connection(url: Url, timeout_s: float) -> HTTPConnection:
-    from urllib3.connection import HTTPConnection, HTTPSConnection
-
-    host = (url.host or "").strip("[]")  # it puts the brackets of an IPv6 address back itself
-    if url.scheme == "https":
-        context = ssl.create_default_context()
-        return HTTPSConnection(host, url.port, timeout=timeout_s, ssl_context=context)
-    return HTTPConnection(host, url.port, timeout=timeout_s)
-
-
-def _alert(alert: AlertRaised) -> dict[str, Any]:
-    return {
+def _alert(message_id: str, alert: AlertRaised, at: datetime) -> Message:
+    fields = {
         "code": alert.code,
         "message": alert.message,
         "remedy": alert.remedy,
         "target_id": alert.target_id,
         "operation_id": alert.operation_id,
     }
+    return _message(message_id, "alert", alert.severity, at, fields)
 
 
-def _outcome(entry: JournalEntry, end: Finished, changes: tuple[Change, ...]) -> dict[str, Any]:
-    return {
+def _outcome(message_id: str, entry: JournalEntry, end: Finished, changes: tuple[Change, ...]) -> Message:
+    fields = {
         "code": end.code,
         "message": end.message,
         "outcome": str(end.outcome),
@@ -307,3 +267,4 @@ def _outcome(entry: JournalEntry, end: Finished, changes: tuple[Change, ...]) ->
             for change in changes
         ],
     }
+    return _message(message_id, "outcome", _severity_of(end.outcome), entry.at, fields)

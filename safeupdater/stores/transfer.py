@@ -6,10 +6,11 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from safeupdater.codec import KINDS, decode, decode_event, encode, encode_event, time_text
+from safeupdater.codec import KINDS, SETTING, decode, decode_event, encode, encode_event, time_text
 from safeupdater.domain.operation import Event, JournalEntry, OperationPlanned
 from safeupdater.errors import ConfigurationError, CorruptState, StoreError
 from safeupdater.protocols import StateStore
+from safeupdater.update.cursor import CURSORS
 
 FORMAT = "safeupdater-state"
 VERSION = 1
@@ -18,8 +19,8 @@ VERSION = 1
 def export_state(store: StateStore) -> dict[str, Any]:
     """Everything that a store remembers, as a JSON-like object. Snapshots in it hold secrets.
 
-    Leases are left out, and epochs begin anew: they belong to running processes. Nobody
-    should write to the store meanwhile.
+    Leases and the cursors of journal readers are left out, and epochs and positions begin anew: they
+    belong to running processes, or to the one store. Nobody should write to the store meanwhile.
     """
     return {
         "format": FORMAT,
@@ -28,6 +29,7 @@ def export_state(store: StateStore) -> dict[str, Any]:
             {"kind": kind, "key": key, "value": encode(stored.value)}
             for kind in KINDS
             for key, stored in store.iterate(kind)
+            if not _is_cursor(kind, key)
         ],
         "journal": [_entry(entry) for entry in _whole_journal(store)],
     }
@@ -64,6 +66,10 @@ def copy_state(source: StateStore, target: StateStore, *, overwrite: bool = Fals
 def is_empty(store: StateStore) -> bool:
     """Whether a store has neither records nor a journal."""
     return not store.since(0, 1) and not any(True for kind in KINDS for _ in store.iterate(kind))
+
+
+def _is_cursor(kind: str, key: str) -> bool:
+    return kind == SETTING and key.startswith(CURSORS)
 
 
 def _whole_journal(store: StateStore) -> list[JournalEntry]:

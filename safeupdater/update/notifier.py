@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 from safeupdater.domain.notice import AlertRaised, Notice, Severity
 from safeupdater.domain.operation import Blame, JournalEntry, Outcome
 from safeupdater.errors import ErrorClass, SafeUpdaterError, classify
-from safeupdater.protocols import Observer
+from safeupdater.protocols import JournalReader, Observer, StateStore
 from safeupdater.update.result import OperationResult
 
 _ALARMS: Mapping[Outcome, tuple[Severity, str]] = MappingProxyType(
@@ -36,7 +37,7 @@ class Notifier:
         self._observers = tuple(observers)
         self._keep = keep
         self._turn = threading.RLock()
-        self.failures: list[tuple[Observer, Exception]] = []
+        self.failures: list[tuple[Observer | JournalReader, Exception]] = []
 
     def __bool__(self) -> bool:
         return bool(self._observers)
@@ -45,10 +46,26 @@ class Notifier:
         """Tells one entry or notice."""
         with self._turn:
             for observer in self._observers:
-                try:
-                    observer.notify(happening)
-                except Exception as error:  # noqa: BLE001  a border: observers are foreign code
-                    self.failures = [*self.failures, (observer, error)][-self._keep :]
+                self._ask(observer, partial(observer.notify, happening))
+
+    def follow(self, store: StateStore) -> None:
+        """Tells those that read the journal which store it is in."""
+        for reader in self._readers():
+            self._ask(reader, partial(reader.follow, store))
+
+    def leave(self) -> None:
+        """Tells those that read the journal that its store is about to close."""
+        for reader in self._readers():
+            self._ask(reader, reader.leave)
+
+    def _readers(self) -> list[JournalReader]:
+        return [observer for observer in self._observers if isinstance(observer, JournalReader)]
+
+    def _ask(self, observer: Observer | JournalReader, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001  a border: observers are foreign code
+            self.failures = [*self.failures, (observer, error)][-self._keep :]
 
     def alert(
         self,

@@ -114,6 +114,7 @@ class Updater:
         self.rollbacks = RollbackManager(
             self.executor, self.store, self.backends, clock=self.clock, journal=journal
         )
+        self._notifier.follow(self.store)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:
@@ -251,7 +252,8 @@ class Updater:
         self.executor.stop()
 
     def close(self) -> None:
-        """Gives back connections and locks."""
+        """Gives back connections and locks, once observers that read the journal have left it."""
+        self._notifier.leave()
         for backend in self.backends:
             backend.close()
         self.store.close()

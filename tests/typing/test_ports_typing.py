@@ -11,10 +11,17 @@ from safeupdater.domain.change import VersionChangeType
 from safeupdater.domain.decision import Decision
 from safeupdater.domain.version import Version
 from safeupdater.gates.diffgate import DiffGate
-from safeupdater.protocols import Backend, Gate, StateStore, TagSource
+from safeupdater.observers.webhook import WebhookNotifier
+from safeupdater.protocols import Backend, Gate, JournalReader, Observer, StateStore, TagSource
 from safeupdater.registries.static import StaticTags
 from safeupdater.stores.jsonfile import JsonFileStore
 from safeupdater.stores.memory import MemoryStore
+
+
+def telling(webhook: WebhookNotifier) -> None:
+    """Never called, like the next."""
+    _observer: Observer = webhook
+    _reader: JournalReader = webhook
 
 
 def conforming(memory: MemoryStore, json: JsonFileStore, tags: StaticTags, backend: MemoryBackend) -> None:

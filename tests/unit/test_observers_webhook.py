@@ -3,79 +3,30 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import hmac
-import json
 import logging
 import socket
-import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 
 from safeupdater.backends.memory import Behaviour, MemoryBackend, MemoryWorld
 from safeupdater.config import Policy
 from safeupdater.domain.notice import AlertRaised, Severity
 from safeupdater.errors import ConfigurationError
-from safeupdater.observers.webhook import WebhookNotifier, signature
+from safeupdater.observers.posting import signature
+from safeupdater.observers.webhook import WebhookNotifier
 from safeupdater.testing.clock import FakeClock
 from safeupdater.update.updater import Updater
 from testbed.certificates import Authority
+from tests.support.receiver import Receiver, closed_port, served
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
-
-
-@attrs.define
-class Receiver:
-    """A server that keeps what it gets and answers with the statuses it is told, 204 after those."""
-
-    statuses: list[int] = attrs.field(factory=list)
-    headers: dict[str, str] = attrs.field(factory=dict)
-    got: list[tuple[dict[str, str], bytes]] = attrs.field(factory=list)
-    address: str = ""
-
-    @property
-    def documents(self) -> list[dict[str, Any]]:
-        return [json.loads(body) for _, body in self.got]
-
-
-@contextlib.contextmanager
-def served(address: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
-    kept = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            kept.got.append((dict(self.headers), body))
-            self.send_response(kept.statuses.pop(0) if kept.statuses else 204)
-            for name, value in kept.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
-
-    server = Server((address, 0), Handler)
-    kept.address = f"{f'[{address}]' if ':' in address else address}:{server.server_address[1]}"
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield kept
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture
@@ -148,21 +99,36 @@ def test_messages_arrive_in_order(receiver: Receiver) -> None:
 # --- signature and secrets --------------------------------------------------------------------------------
 
 
-def test_a_receiver_can_verify_time_and_body(receiver: Receiver) -> None:
-    with notifier(receiver, secret="hunter2") as observer:
+@pytest.mark.parametrize("secret", ["hunter2", "whsec_" + base64.b64encode(b"hunter2").decode()])
+def test_a_receiver_can_verify_id_time_and_body(receiver: Receiver, secret: str) -> None:
+    with notifier(receiver, secret=secret) as observer:
         observer.notify(alert())
     headers, body = receiver.got[0]
-    timestamp = headers["X-Safeupdater-Timestamp"]
+    timestamp = headers["webhook-timestamp"]
     assert timestamp == str(int(NOW.timestamp()))
-    expected = hmac.new(b"hunter2", timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-    assert headers["X-Safeupdater-Signature"] == f"sha256={expected}"
-    assert signature(b"hunter2", "1", body) != headers["X-Safeupdater-Signature"]
+    signed = f"{headers['webhook-id']}.{timestamp}.".encode() + body
+    expected = base64.b64encode(hmac.digest(b"hunter2", signed, hashlib.sha256)).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}"
+
+
+def test_the_signature_is_that_of_the_specification() -> None:
+    """The example of Standard Webhooks' own libraries."""
+    key = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    signed = signature(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b'{"test": 2432232314}')
+    assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+@pytest.mark.parametrize("secret", ["", b"", "whsec_", "whsec_PLANTED!"])
+def test_a_secret_that_cannot_sign_is_refused_without_repeating_it(secret: str | bytes) -> None:
+    with pytest.raises(ConfigurationError, match="secret") as caught:
+        WebhookNotifier("https://h/x", secret=secret)
+    assert "PLANTED" not in str(caught.value)
 
 
 def test_without_a_secret_nothing_is_signed(receiver: Receiver) -> None:
     with notifier(receiver) as observer:
         observer.notify(alert())
-    assert "X-Safeupdater-Signature" not in receiver.got[0][0]
+    assert "webhook-signature" not in receiver.got[0][0]
 
 
 def test_a_login_in_the_url_becomes_a_header(receiver: Receiver) -> None:
@@ -237,7 +203,7 @@ def test_a_receiver_that_stumbles_gets_the_same_message_again(receiver: Receiver
     pauses: list[float] = []
     with notifier(receiver, pause=pauses.append) as observer:
         observer.notify(alert())
-    assert len({headers["X-Safeupdater-Id"] for headers, _ in receiver.got}) == 1
+    assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 1
     assert (len(receiver.got), observer.sent, observer.failed) == (3, 1, 0)
     assert pauses == [1.0, 2.0]
 
@@ -258,12 +224,6 @@ def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     assert (len(receiver.got), observer.failed) == (1, 1)
 
 
-def closed_port() -> str:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{held.getsockname()[1]}"
-
-
 @pytest.fixture
 def silent() -> Iterator[str]:
     """A server that takes connections and never answers."""
@@ -280,8 +240,16 @@ def quickly(act: Callable[[], None]) -> float:
 
 
 def test_a_silent_receiver_does_not_hold_up_an_update(silent: str) -> None:
-    observer = WebhookNotifier(f"http://{silent}/", timeout_s=0.5, pause=lambda _: None)
-    assert quickly(lambda: play(observer)) < 0.4
+    observer = WebhookNotifier(f"http://{silent}/", timeout_s=2.0, pause=lambda _: None)
+    clock, world = FakeClock(), MemoryWorld(FakeClock(), host="prod-1")
+    world.run("web", "example/web:1.0.0")
+    world.publish("example/web:1.0.1")
+    updater = Updater(
+        backends=[MemoryBackend(world)], policy=Policy.default(), tags=world, clock=clock,
+        observers=[observer],
+    )  # fmt: skip
+    updater.scan()
+    assert quickly(updater.apply) < 0.5
     assert quickly(lambda: observer.close(wait_s=0.2)) < 0.4
 
 
@@ -296,7 +264,7 @@ def test_what_does_not_fit_the_queue_is_dropped_and_counted(
 
     assert quickly(flood) < 0.5
     assert observer.dropped >= 45
-    assert "messages dropped" in caplog.text
+    assert "alerts dropped" in caplog.text
     observer.close(wait_s=0.0)
 
 
