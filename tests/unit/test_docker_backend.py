@@ -43,6 +43,19 @@ class Bench:
         client = self.daemon.client(lambda _: self.transport)
         return DockerBackend(client, host="test", **{"own_container": None, **options})
 
+    def reach_over(self, url: str) -> None:
+        """Reaches the daemon under another URL, as docker-py's adapters would say it."""
+        scheme, _, place = url.partition("://")
+        transport = FakeTransport(self.daemon)
+        client = docker.APIClient(base_url=url if scheme == "tcp" else "tcp://daemon:1", version="1.41")
+        if scheme == "tcp":
+            client.mount("http://", transport)
+        else:
+            setattr(transport, {"ssh": "ssh_host", "unix": "socket_path"}[scheme], place)
+            client.base_url = f"http+docker://{scheme}"
+            client.mount("http+docker://", transport)
+        self.backend = DockerBackend(client, host="test", own_container=None)
+
     def drive(
         self, name: str = "web", to: str = "1.0.1", *, operation_id: str = "op-1", **options: Any
     ) -> Drive:
@@ -307,9 +320,7 @@ def test_a_socket_proxy_that_carries_us_is_refused(url: str, settings: dict[str,
     if "ports" in settings:
         ports = {"80/tcp": [{"HostIp": "", "HostPort": settings["ports"]}], "81/tcp": None}
         bench.daemon.find("web")["NetworkSettings"]["Ports"] = ports
-    client = docker.APIClient(base_url=url, version="1.41")
-    client.mount("http://", FakeTransport(bench.daemon))
-    bench.backend = DockerBackend(client, host="test", own_container=None)
+    bench.reach_over(url)
     assert bench.refusal() == (StepStatus.REFUSED, "self")
 
 
@@ -657,6 +668,40 @@ def test_probes_reach_published_ports_and_run_commands() -> None:
     assert target.address(81) == ("10.0.0.9", 81)
     assert target.execute(["echo", "a", "b"], 1).output == "echo\na\nb"
     assert target.execute(["false"], 1).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "published_on", "expected"),
+    [
+        ("tcp://10.0.0.5:2376", ["127.0.0.1"], None),
+        ("tcp://10.0.0.5:2376", ["::1"], None),
+        ("ssh://docker@web1", ["127.0.0.53", "0.0.0.0"], ("web1", 8080)),
+        ("tcp://10.0.0.5:2376", ["192.168.7.1"], ("192.168.7.1", 8080)),
+        ("tcp://localhost:2375", ["127.0.0.1"], ("127.0.0.1", 8080)),
+        ("tcp://[::1]:2375", ["127.0.0.1"], ("127.0.0.1", 8080)),
+        ("unix:///var/run/docker.sock", ["127.0.0.1"], ("127.0.0.1", 8080)),
+    ],
+)
+def test_what_another_machine_publishes_on_its_loopback_is_never_looked_for_on_ours(
+    url: str, published_on: list[str], expected: tuple[str, int] | None
+) -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    found = bench.daemon.find("web")
+    bindings = [{"HostIp": address, "HostPort": "8080"} for address in published_on]
+    found["NetworkSettings"]["Ports"] = {"80/tcp": bindings}
+    found["NetworkSettings"]["Networks"]["bridge"]["IPAddress"] = "10.0.0.9"
+    bench.reach_over(url)
+    assert bench.backend.probe_target(bench.drive().operation, old=True).address(80) == expected
+
+
+@pytest.mark.parametrize("page", [b"<html>It works!</html>", b"[]", b'"hello"', b"{}", b"null"])
+def test_a_web_server_that_is_no_docker_daemon_is_told_apart_in_one_sentence(page: bytes) -> None:
+    bench = Bench()
+    bench.transport.answer = lambda method, url, body: (200, page)
+    with pytest.raises(BackendError, match=r"not a Docker daemon.*DOCKER_HOST") as raised:
+        bench.make_backend().api.version
+    assert raised.value.code == "malformed_answer"
 
 
 # --- keeping and collecting --------------------------------------------------------------------------------

@@ -54,7 +54,8 @@ class Answer:
             return json.loads(self.body)
         except ValueError as error:
             raise BackendError(
-                f"the Docker daemon's answer is not JSON: {error}", code="malformed_answer"
+                "what answers is not a Docker daemon (its answer is no JSON): see DOCKER_HOST and --backend",
+                code="malformed_answer",
             ) from error
 
 
@@ -118,7 +119,10 @@ class DockerApi:
         base = str(self._client.base_url)
         if not base.startswith("http+docker://"):
             return safe_url(base)
-        path = getattr(self._client.get_adapter(base), "socket_path", None)
+        adapter = self._client.get_adapter(base)
+        path, ssh_host = (getattr(adapter, name, None) for name in ("socket_path", "ssh_host"))
+        if ssh_host:
+            return safe_url(f"ssh://{ssh_host}")
         return f"unix://{path}" if path else _IMPLICIT_URL
 
     @property
@@ -259,8 +263,13 @@ class DockerApi:
         response = self._send_once("GET", "/version", doing)
         if response.status_code != 200:
             raise refusal(doing, response.status_code, _message(response.content))
-        said = response.json()
-        newest = _parse(said.get("ApiVersion"))
+        said = Answer(response.status_code, self._content(response, doing)).json()
+        if not isinstance(said, dict) or "ApiVersion" not in said:
+            raise BackendError(
+                f"what answers at {self.url} is not a Docker daemon: see DOCKER_HOST and --backend",
+                code="malformed_answer",
+            )
+        newest = _parse(said["ApiVersion"])
         oldest = _parse(said.get("MinAPIVersion") or "1.12")
         if newest < OLDEST_API:
             raise refusal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Sequence
 
 import attrs
@@ -154,13 +155,29 @@ class ContainerTarget:
         ports = section(self.network_owner, "NetworkSettings").get("Ports") or {}
         for host in ports.get(f"{port}/tcp") or ():
             address = str(host.get("HostIp") or "")
-            return (self.daemon_host if address in _EVERYWHERE else address), int(host["HostPort"])
+            if address in _EVERYWHERE:
+                return self.daemon_host, int(host["HostPort"])
+            # The loopback of another machine is not ours: what answers here is something else.
+            if self._is_near or not is_loopback(address):
+                return address, int(host["HostPort"])
         return None
 
     def _internal(self, port: int) -> tuple[str, int] | None:
-        is_near = self.inside or self.daemon_host == "127.0.0.1"
         address = next(_addresses(self.network_owner), None)
-        return (address, port) if address and is_near else None
+        return (address, port) if address and (self.inside or self._is_near) else None
+
+    @property
+    def _is_near(self) -> bool:
+        """Whether the daemon is on this machine, as far as its URL says."""
+        return is_loopback(self.daemon_host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, by name or address, is this machine itself."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def _addresses(inspect: Json) -> Iterator[str]:
