@@ -97,8 +97,12 @@ class Opener:
     def open_return(
         self, planned: PlannedUpdate, settings: OperationSettings, restores: str
     ) -> Flight | OperationResult:
-        """A new operation that brings back the snapshot of an earlier one."""
-        return self._begin(planned, settings, restores=restores)
+        """A new operation that brings back the snapshot of an earlier one.
+
+        It runs no hooks: they belong to the way on, and one that needs the broken version would forbid
+        the way back.
+        """
+        return self._begin(planned, attrs.evolve(settings, hooks=()), restores=restores)
 
     def _begin(
         self,

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from safeupdater import MemoryBackend, MemoryWorld, Outcome, Policy, Updater
 from safeupdater.backends.memory import CRASHES
 from safeupdater.domain.health import SampleStatus
+from safeupdater.domain.operation import StepOutcome, StepStatus
 from safeupdater.testing.clock import FakeClock
 from tests.support.engine import WEB, Bench, FakeCheck, FakeChecks, policy_with
+
+
+class ExecHooks:
+    """Runs hooks as ``exec`` does: only where the container that is left runs."""
+
+    def __init__(self) -> None:
+        self.bench = Bench()
+        self.ran: list[str] = []
+
+    def run(self, hook: Any, operation: Any, target: Any) -> StepOutcome:
+        self.ran.append(hook.name)
+        if self.bench.running:
+            return StepOutcome()
+        return StepOutcome(StepStatus.REFUSED, "hook_failed", "the container is not running")
+
+
+_HOOKS = [
+    {"name": "dump", "point": "before_switch", "command": ["dump"]},
+    {"name": "tell", "point": "after_commit", "command": ["tell"]},
+]
 
 
 def test_a_version_that_somebody_left_by_hand_is_not_applied_again_until_allowed() -> None:
@@ -63,3 +86,16 @@ def test_what_did_not_run_is_left_so_when_the_version_before_is_bad_too() -> Non
     assert bench.updater.rollback(WEB, by="ada").outcome is Outcome.ROLLED_BACK
     assert bench.running == {}
     assert bench.world.containers["web"].id == container.id
+
+
+def test_no_hook_stands_in_the_way_back_from_a_version_that_crashed() -> None:
+    hooks = ExecHooks()
+    bench = hooks.bench = Bench(policy_with(hooks=_HOOKS), hooks=hooks)
+    assert bench.run(bench.plan()).succeeded
+    assert hooks.ran == ["dump", "tell"]
+    container = bench.world.containers["web"]
+    container.running, container.exit_code = False, 1
+
+    assert bench.updater.rollback(WEB, by="ada").succeeded
+    assert bench.running == {"web": "1.0.0"}
+    assert hooks.ran == ["dump", "tell"], "neither hook ran on the way back"
