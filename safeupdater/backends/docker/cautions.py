@@ -14,6 +14,7 @@ from safeupdater.errors import BackendError
 _FLEETING = ("/tmp", "/run", "/var/run", "/var/tmp", "/var/log", "/var/cache")  # noqa: S108 - in containers
 _SECRETS = "/run/secrets"  # compose copies secrets and configs that are written in its file into a container
 _MODIFIED_OR_ADDED = (0, 1)
+_INIT = "/sbin/docker-init"  # the daemon makes it, as a mount point that is not among the mounts
 
 
 def _compose_says_otherwise(subject: Subject) -> Iterator[str]:
@@ -62,7 +63,7 @@ def _layer_is_lost(subject: Subject) -> Iterator[str]:
         path
         for path in paths
         # A directory is listed as changed whenever something in it is, and a mount point when it was made.
-        if path not in parents and not _is_under(path, mounted) and not _is_fleeting(path)
+        if path not in parents and not _is_under(path, mounted) and not _is_fleeting(path) and path != _INIT
     ]
     if own:
         yield (

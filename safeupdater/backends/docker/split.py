@@ -56,7 +56,7 @@ def _command(config: Json, image: Json) -> Json:
     entrypoint, command = config.get("Entrypoint") or [], config.get("Cmd") or []
     image_entrypoint, image_command = image.get("Entrypoint") or [], image.get("Cmd") or []
     if entrypoint != image_entrypoint:
-        return {"Entrypoint": entrypoint or [""], "Cmd": command}
+        return {"Entrypoint": entrypoint or [""], "Cmd": config.get("Cmd")}
     if command == image_command:
         return {"Entrypoint": None, "Cmd": None}
     if not command:
