@@ -26,6 +26,7 @@ from safeupdater.update.result import OperationResult
 from safeupdater.update.updater import Updater
 
 _SHORTEST_HASH = 8
+_IN_OTHER_HANDS = frozenset({"target_busy", "no_backend"})
 
 
 @click.command(cls=Command)
@@ -77,11 +78,15 @@ def _apply(
 
 
 def recover_first(session: Session, updater: Updater) -> tuple[OperationResult, ...]:
-    """Finishes what an earlier run left."""
+    """Finishes what an earlier run left; what others are at, or what runs elsewhere, is no result of ours."""
     with shown(session, updater):
-        recovered = updater.recover()
+        found = updater.recover()
+    recovered = tuple(result for result in found if result.code not in _IN_OTHER_HANDS)
     if recovered:
         session.say(f"recovered {counted(len(recovered), 'unfinished operation')}")
+    for result in found:
+        if result.code in _IN_OTHER_HANDS:
+            session.say(f"{target_name(result.target_id)} is left alone: {result.message}", "dim")
     return recovered
 
 

@@ -57,7 +57,8 @@ def plan(session: Session, save: str | None, exit_code: bool, no_scan: bool) -> 
         save_plan(planned, Path(save))
         session.say(f"saved: safeupdater apply --plan {save}")
     show_plan(session, planned)
-    return Exit.UPDATES_AVAILABLE if exit_code and planned.updates else Exit.DONE
+    is_on_offer = bool(planned.approved or planned.waiting)  # what is rejected is nothing to act on
+    return Exit.UPDATES_AVAILABLE if exit_code and is_on_offer else Exit.DONE
 
 
 def scanned(session: Session, updater: Updater) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from importlib import import_module
 from types import TracebackType
@@ -19,6 +19,7 @@ from safeupdater.domain.plan import Approval, Plan, PlannedUpdate
 from safeupdater.errors import (
     ConfigurationError,
     PluginError,
+    SafeUpdaterError,
     ScanError,
     UpdateError,
     border,
@@ -154,8 +155,12 @@ class Updater:
         return Scan(assets=tuple(assets), finished=tuple(finished), problems=tuple(problems))
 
     def plan(self, assets: Iterable[Asset] | None = None) -> Plan:
-        """What to do about assets (all that the last scans saw, by default); nothing is changed by it."""
-        subjects = tuple(self.inventory.assets() if assets is None else assets)
+        """What to do about assets, by default all that the last scans saw and a backend here serves.
+
+        Nothing is changed by it. A store may be shared: assets of other hosts are planned where these are
+        served, or by an updater without backends.
+        """
+        subjects = tuple(self._served() if assets is None else assets)
         plan = plan_updates(
             subjects,
             self.tags,
@@ -169,6 +174,18 @@ class Updater:
         self.inventory.record_plan(plan)
         self.store.put("plan", plan.hash, plan)
         return plan
+
+    def _served(self) -> Iterator[Asset]:
+        for asset in self.inventory.assets():
+            if not self.backends or any(self._serves(backend, asset) for backend in self.backends):
+                yield asset
+
+    def _serves(self, backend: Backend, asset: Asset) -> bool:
+        try:
+            with border(f"the backend {type(backend).__name__}"):
+                return backend.owns(asset.target_id)
+        except SafeUpdaterError:
+            return False  # a runtime that is away serves nothing now; the scan said so
 
     def approve(
         self,

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from safeupdater.backends.memory import Behaviour
+from safeupdater.config import Policy
+from safeupdater.stores.open import open_store
+from safeupdater.update.updater import Updater
 from tests.support.cli import Shell
 
 PATCH, MINOR, MAJOR = "1.0.1", "1.1.0", "2.0.0"
@@ -72,6 +75,33 @@ def test_plan_exits_with_3_only_when_asked_and_updates_are_available(shell: Shel
     shell.world.publish(f"example/web:{MAJOR}")
     assert shell("plan").code == 0
     assert shell("plan", "--exit-code").code == 3
+
+
+def test_plan_exits_with_0_where_everything_on_offer_is_rejected(shell: Shell, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("version: 1\nsemver_gates: {major: skip}\n")
+    shell.world.publish(f"example/web:{MAJOR}")
+    ran = shell("--policy", str(policy), "plan", "--exit-code")
+    assert "1 rejected" in ran.out
+    assert ran.code == 0
+
+
+def test_what_another_updater_is_at_is_left_alone_and_not_told_as_interrupted(shell: Shell) -> None:
+    shell("scan")
+    shell.world.publish(f"example/web:{PATCH}")
+    store = open_store(f"sqlite:///{shell.directory}/safeupdater/state.db", shell.clock)
+    policy = Policy.default()
+    with Updater(
+        backends=[shell.backend], store=store, policy=policy, tags=shell.world, clock=shell.clock
+    ) as other:
+        (update,) = other.plan().updates
+        operation_id = other.executor.open(update)
+        assert isinstance(operation_id, str)
+        ran = shell("apply", "--yes", "-o", "json")
+        assert [item["code"] for item in ran.document["operations"]] == ["operation_open"]
+        assert ran.code == 4
+        assert "web is left alone: another updater works on" in ran.err
+        assert shell("recover").code == 6
 
 
 def test_plan_gives_updates_current_and_unknown(shell: Shell) -> None:
