@@ -203,7 +203,12 @@ class HookSpec:
         ListKind(item=text(lines=True, secret=True), minimum=1),
         "Program and arguments; no shell.",
     )  # fmt: skip
-    in_container: bool = key(FLAG, "Whether it runs in the container, or beside the updater.", default=True)
+    in_container: bool = key(
+        FLAG,
+        "Whether it runs in the container (the old one before the switch, the new one after the commit), or "
+        "beside the updater.",
+        default=True,
+    )
     timeout: float = key(duration(0.001, 7 * _DAY_S), "How long it may take.", default=300.0)
 
     def hook(self) -> Hook:

@@ -80,7 +80,9 @@ class HookPoint(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Hook:
-    """A command that runs as a step of the operation: in the old container, or beside the updater.
+    """A command that runs as a step of the operation: in the container, or beside the updater.
+
+    In the container means in the old one before the switch, and in the new one after the commit.
 
     Its arguments may hold secrets: they stay out of ``repr``.
     """

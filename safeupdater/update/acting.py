@@ -9,6 +9,7 @@ import attrs
 from safeupdater.domain.health import Baseline, Condition, Observation, Sample, SampleStatus
 from safeupdater.domain.operation import (
     Hook,
+    HookPoint,
     Observed,
     OperationSettings,
     Phase,
@@ -37,6 +38,12 @@ from safeupdater.protocols import (
 from safeupdater.update.states import Perform
 
 HOOK_PREFIX = "hook:"
+CALL_DEADLINE_S = 120.0
+"""How long one call to a runtime may take, unless its phase says otherwise."""
+STAGING_DEADLINE_S = 1800.0
+"""How long one call of the staging phase may take: it pulls images."""
+_HOOK_MARGIN_S = 10.0
+"""What ending a hook that is late takes at most."""
 _BASELINE_INTERVAL_S = 0.5
 _SELF_TEST_TIMEOUT_S = 1.0
 
@@ -213,8 +220,19 @@ def _run_hook(backend: Backend, context: OperationContext, hooks: Hooks | None, 
     hook = _hook_named(context.settings, name)
     if hooks is None or hook is None:
         return StepOutcome(StepStatus.REFUSED, "hook_unavailable", f"nothing here can run the hook {name}")
-    target = backend.probe_target(context, old=True) if hook.in_container else None
+    # After the commit the old version is parked, and the new one is what there is to run in.
+    is_old = hook.point is HookPoint.BEFORE_SWITCH
+    target = backend.probe_target(context, old=is_old) if hook.in_container else None
     return hooks.run(hook, context, target)
+
+
+def deadline_s(settings: OperationSettings, command: Perform) -> float:
+    """How long a step may take: its phase's time, or a hook's own where that is longer."""
+    phase_s = STAGING_DEADLINE_S if command.phase is Phase.STAGING else CALL_DEADLINE_S
+    if not command.step.startswith(HOOK_PREFIX):
+        return phase_s
+    hook = _hook_named(settings, command.step.removeprefix(HOOK_PREFIX))
+    return max(phase_s, hook.timeout_s + _HOOK_MARGIN_S) if hook is not None else phase_s
 
 
 def _hook_named(settings: OperationSettings, name: str) -> Hook | None:

@@ -36,9 +36,10 @@ from safeupdater.protocols import (
     StateStore,
 )
 from safeupdater.update import accounts, acting
+from safeupdater.update.acting import CALL_DEADLINE_S
 from safeupdater.update.admission import LocalAdmission
 from safeupdater.update.driving import Drive, Pilot
-from safeupdater.update.flight import CALL_DEADLINE_S, STAGING_DEADLINE_S, Flight
+from safeupdater.update.flight import Flight
 from safeupdater.update.machine import is_ended, is_parked, next_command
 from safeupdater.update.notifier import Notifier
 from safeupdater.update.opening import Opener, Ports, Review
@@ -317,7 +318,7 @@ class UpdateExecutor:
         if flight.intended is not flight.state:
             flight.happened(StepIntended(phase=command.phase, step=command.step))
             flight.intended = flight.state
-        deadline_s = STAGING_DEADLINE_S if command.phase is Phase.STAGING else CALL_DEADLINE_S
+        deadline_s = acting.deadline_s(flight.opened.settings, command)
         self._make_sure(flight, deadline_s)
         if flight.intended is not flight.state:
             return  # somebody asked to stop meanwhile: decide again

@@ -20,15 +20,12 @@ from safeupdater.domain.operation import (
 )
 from safeupdater.errors import StoreError, VersionConflict
 from safeupdater.protocols import Backend, Clock, HealthCheck, Lease, OperationContext, StateStore
+from safeupdater.update.acting import CALL_DEADLINE_S
 from safeupdater.update.machine import evolve
 from safeupdater.update.notifier import Notifier
 from safeupdater.update.result import OperationResult
 from safeupdater.update.states import Ended, Held, RollbackFailed, State, Watching
 
-CALL_DEADLINE_S = 120.0
-"""How long one call to a runtime may take, unless its phase says otherwise."""
-STAGING_DEADLINE_S = 1800.0
-"""How long one call of the staging phase may take: it pulls images."""
 _LEASE_MARGIN_S = 30.0
 LEASE_S = 2 * (CALL_DEADLINE_S + _LEASE_MARGIN_S)
 """How long a lease lasts where no call needs longer."""

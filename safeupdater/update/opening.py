@@ -39,7 +39,8 @@ from safeupdater.protocols import (
     StateStore,
 )
 from safeupdater.update import accounts, acting
-from safeupdater.update.flight import CALL_DEADLINE_S, LEASE_S, Flight
+from safeupdater.update.acting import CALL_DEADLINE_S
+from safeupdater.update.flight import LEASE_S, Flight
 from safeupdater.update.machine import is_ended, is_parked, replay
 from safeupdater.update.notifier import Notifier
 from safeupdater.update.result import OperationResult, refusal, rests, unknown

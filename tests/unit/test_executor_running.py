@@ -15,6 +15,7 @@ from safeupdater.domain.operation import (
     Hook,
     OperationPlanned,
     Outcome,
+    StepFailed,
     StepOutcome,
     StepStatus,
 )
@@ -311,6 +312,45 @@ def test_a_hook_after_the_commit_that_fails_does_not_undo_it() -> None:
     assert result.succeeded
     assert any("warm" in item for item in result.leftovers)
     assert bench.running == {"web": "1.1.0"}
+
+
+def test_a_failed_hook_after_the_commit_is_told_to_observers() -> None:
+    bench, _ = hooked(warm=StepOutcome(StepStatus.REFUSED, "hook_failed", "exit code 1"))
+    bench.run(bench.plan())
+    told = [event for event in bench.recorder.events if isinstance(event, StepFailed)]
+    assert [(event.step, event.code) for event in told] == [("hook:warm", "hook_failed")]
+
+
+@pytest.mark.parametrize(("point", "is_old"), [("before_switch", True), ("after_commit", False)])
+def test_a_hook_in_the_container_runs_in_the_version_that_runs_then(point: str, is_old: bool) -> None:
+    bench = Bench(policy_with(hooks=[{"name": "warm", "point": point, "command": ["warm"]}]))
+    asked: list[bool] = []
+
+    class Asked(MemoryBackend):
+        def probe_target(self, operation: Any, *, old: bool = False) -> Any:
+            asked.append(old)
+            return super().probe_target(operation, old=old)
+
+    bench.updater = bench.process(backends=[Asked(bench.world)], hooks=FakeHooks(bench), checks=None)
+    assert bench.run(bench.plan()).succeeded
+    assert asked == [is_old]
+
+
+@pytest.mark.parametrize("point", ["before_switch", "after_commit"])
+def test_the_lease_outlives_the_time_that_a_hook_may_take(point: str) -> None:
+    hook = {"name": "dump", "point": point, "command": ["dump"], "timeout": "2h", "in_container": False}
+    bench = Bench(policy_with(hooks=[hook]))
+    left: list[float] = []
+
+    class Looking(FakeHooks):
+        def run(self, hook: Hook, operation: Any, target: Any) -> Any:
+            (flight,) = bench.updater.executor._flights.values()
+            left.append(flight.lease_until_s - bench.clock.monotonic())
+            return DONE
+
+    bench.updater = bench.process(hooks=Looking(bench))
+    assert bench.run(bench.plan()).succeeded
+    assert [seconds >= 7200.0 for seconds in left] == [True]
 
 
 def test_an_update_with_hooks_that_nothing_can_run_aborts() -> None:
