@@ -6,7 +6,6 @@ remembers how far the journal went, so that a journal that was cut off is notice
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -17,6 +16,7 @@ import msgspec
 from safeupdater.codec import dumps, encode, loads, time_text
 from safeupdater.domain.asset import Asset
 from safeupdater.errors import CorruptState
+from safeupdater.update.inventory import statistics_of
 
 VERSION = "1.0"
 
@@ -35,11 +35,7 @@ def state_of(assets: Sequence[Asset], now: datetime) -> dict[str, Any]:
         "version": VERSION,
         "last_updated": time_text(now),
         "assets": [_fields(asset) for asset in assets],
-        "statistics": {
-            "total_assets": len(assets),
-            "by_type": _count(str(asset.asset_type) for asset in assets),
-            "by_status": _count(str(asset.status) for asset in assets),
-        },
+        "statistics": attrs.asdict(statistics_of(assets)),
     }
 
 
@@ -81,7 +77,3 @@ def read_reach(data: bytes, name: str) -> Reach:
 
 def _fields(asset: Asset) -> dict[str, Any]:
     return {name: value for name, value in encode(asset).items() if name not in ("type", "v")}
-
-
-def _count(names: Any) -> dict[str, int]:
-    return dict(sorted(Counter(names).items()))

@@ -10,6 +10,7 @@ from safeupdater.codec import KINDS, SETTING, decode, decode_event, encode, enco
 from safeupdater.domain.operation import Event, JournalEntry, OperationPlanned
 from safeupdater.errors import ConfigurationError, CorruptState, StoreError
 from safeupdater.protocols import StateStore
+from safeupdater.stores.original import assets_in, is_state_file
 from safeupdater.update.cursor import CURSORS
 
 FORMAT = "safeupdater-state"
@@ -36,7 +37,9 @@ def export_state(store: StateStore) -> dict[str, Any]:
 
 
 def import_state(state: object, target: StateStore, *, overwrite: bool = False) -> None:
-    """Puts exported state into a store. Everything is read before anything is written.
+    """Puts exported state into a store, or the assets of a ``state.json``.
+
+    Everything is read before anything is written.
 
     With ``overwrite``, records of the same key are replaced; operations that the target already has must
     be the same ones. Without it, the target has to be empty.
@@ -91,6 +94,8 @@ def _entry(entry: JournalEntry) -> dict[str, Any]:
 
 
 def _read(state: object) -> tuple[list[tuple[str, str, object]], list[JournalEntry]]:
+    if isinstance(state, dict) and is_state_file(state):
+        return [("asset", asset.id, asset) for asset in assets_in(state)], []
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ConfigurationError("this is not an export of safeupdater's state", code="invalid_export")
     if state.get("v") != VERSION:

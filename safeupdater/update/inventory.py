@@ -29,6 +29,16 @@ class Statistics:
     by_status: Mapping[str, int]
 
 
+def statistics_of(assets: Iterable[Asset]) -> Statistics:
+    """The counts of these assets; those that were removed do not count."""
+    present = [asset for asset in assets if asset.status is not AssetStatus.REMOVED]
+    return Statistics(
+        total_assets=len(present),
+        by_type=dict(sorted(Counter(str(asset.asset_type) for asset in present).items())),
+        by_status=dict(sorted(Counter(str(asset.status) for asset in present).items())),
+    )
+
+
 class Inventory:
     """The assets that a store remembers."""
 
@@ -140,12 +150,7 @@ class Inventory:
 
     def statistics(self) -> Statistics:
         """How many assets there are, by type and by status."""
-        assets = self.assets()
-        return Statistics(
-            total_assets=len(assets),
-            by_type=dict(sorted(Counter(str(asset.asset_type) for asset in assets).items())),
-            by_status=dict(sorted(Counter(str(asset.status) for asset in assets).items())),
-        )
+        return statistics_of(self.assets())
 
     def _all(self, prefix: str = "") -> Iterator[Asset]:
         for _, stored in self._store.iterate("asset", prefix):
