@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from safeupdater.config import wiring
 from safeupdater.config.fields import PLUGIN_NAME
 from safeupdater.config.plugins import made_plugin
 from safeupdater.errors import ConfigurationError
@@ -34,10 +35,11 @@ def named_backend(spec: str, environ: Mapping[str, str]) -> Backend:
     from safeupdater.backends.docker.client import connect, safe_url
 
     if spec == BUILT_IN_BACKEND:
-        return DockerBackend(connect(environment=environ))
+        return DockerBackend.from_env(environ)
     with_alias = _WITH_ALIAS.fullmatch(spec)
     if with_alias is not None and with_alias["url"].partition("://")[0] in _DOCKER_SCHEMES:
-        return DockerBackend(connect(with_alias["url"], environ), host=with_alias["alias"])
+        client = connect(with_alias["url"], environ)
+        return DockerBackend(client, host=with_alias["alias"], credentials=wiring.logins(environ))
     if re.fullmatch(PLUGIN_NAME, spec):
         made: Backend | None = make_plugin("backends", spec, Backend, environ)
         if made is not None:

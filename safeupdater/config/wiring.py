@@ -6,10 +6,13 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safeupdater.config.variables import refuse_unknown
 from safeupdater.protocols import Clock, HealthChecks, Hooks, PolicySource, StateStore, TagSource
+
+if TYPE_CHECKING:
+    from safeupdater.registries.oci import CredentialSource
 
 BACKEND_VARIABLE = "SAFEUPDATER_BACKEND"
 FACTS_VARIABLE = "SAFEUPDATER_FACTS"
@@ -57,6 +60,13 @@ def registry() -> TagSource:
     from safeupdater.registries.oci import RegistryClient
 
     return RegistryClient()
+
+
+def logins(environ: Mapping[str, str]) -> CredentialSource:
+    """The logins that container tools on this machine use; nothing is read before the first question."""
+    from safeupdater.registries.oci.credentials import default_credentials
+
+    return default_credentials(environ)
 
 
 def holder() -> str:

@@ -14,11 +14,12 @@ from safeupdater.backends.docker import staging, switching
 from safeupdater.backends.docker.client import DockerApi, Json, connect
 from safeupdater.backends.docker.daemon import Daemon
 from safeupdater.backends.docker.listing import ContainerFilter
+from safeupdater.backends.docker.logins import Logins, MachineLogins
 from safeupdater.backends.docker.observing import ContainerTarget, network_owner, observe_new, observe_old
 from safeupdater.backends.docker.ourselves import own_container_id
 from safeupdater.backends.docker.preflight import preflight
 from safeupdater.backends.docker.retention import release
-from safeupdater.backends.docker.scanner import DockerScanner
+from safeupdater.backends.docker.scanner import DockerScanner, api_of
 from safeupdater.backends.docker.snapshot import FORMAT, Captured, Member, section
 from safeupdater.backends.docker.subject import Subject, find_dependants
 from safeupdater.backends.docker.target import tag_reference, wanted_image
@@ -61,8 +62,9 @@ class DockerBackend:
 
     ``client`` is a ready-made ``docker.APIClient`` (or ``DockerClient``); without one, ``url`` or
     ``DOCKER_HOST`` says where the daemon is. ``host`` is the alias in asset ids, else the daemon's id.
-    ``allow_gaining_root`` permits an image that runs as root where its predecessor did not. Nothing is
-    sent before the first call.
+    ``allow_gaining_root`` permits an image that runs as root where its predecessor did not.
+    ``credentials`` are the logins for pulls, as of ``RegistryClient``; without them those of docker and
+    podman on this machine are used. Nothing is sent before the first call.
     """
 
     name = "docker"
@@ -76,10 +78,12 @@ class DockerBackend:
         host: str | None = None,
         where: ContainerFilter | None = None,
         allow_gaining_root: bool = False,
+        credentials: Logins | None = None,
         own_container: str | None = _LOOK_UP,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.scanner = DockerScanner(client, url=url, host=host, where=where, clock=clock)
+        api = api_of(client, url, credentials)
+        self.scanner = DockerScanner(api, host=host, where=where, clock=clock)
         self._clock = clock
         self._own_id = own_container_id() if own_container == _LOOK_UP else own_container
         self._steps: Mapping[str, Callable[[Work], StepOutcome]] = {
@@ -113,7 +117,7 @@ class DockerBackend:
         Raises:
             ConfigurationError: the environment names something that cannot be used.
         """
-        return cls(connect(environment=environ), **options)
+        return cls(connect(environment=environ), **{"credentials": MachineLogins(environ), **options})
 
     @property
     def api(self) -> DockerApi:

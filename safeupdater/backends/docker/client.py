@@ -1,7 +1,7 @@
 """Calls to a Docker daemon: one negotiated API version, JSON in and out, errors by one table.
 
-The transport is docker-py's low-level client, which knows unix sockets, named pipes, TCP, TLS and ssh, and
-the credentials in the user's docker configuration. A ready-made one can be passed in.
+The transport is docker-py's low-level client, which knows unix sockets, named pipes, TCP, TLS and ssh. A
+ready-made one can be passed in. Its knowledge of logins is not used: pulls go with ours.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import attrs
 import msgspec
 
 from safeupdater.backends.docker.faults import failure, refusal
+from safeupdater.backends.docker.logins import Logins, MachineLogins, pull_header
 from safeupdater.errors import BackendError, ConfigurationError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -107,8 +108,15 @@ def safe_url(url: str) -> str:
 class DockerApi:
     """A daemon's HTTP API. Not finding something is an answer (None); not getting one is ``BackendError``."""
 
-    def __init__(self, client: docker.APIClient, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        client: docker.APIClient,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        logins: Logins | None = None,
+    ) -> None:
         self._client = client
+        self._logins = logins or MachineLogins()
         self._timeout_s = timeout_s
         self._version: tuple[int, int] | None = None
         self._lock = threading.Lock()
@@ -200,17 +208,12 @@ class DockerApi:
                 raise failure(doing, self.url, error) from error
 
     def registry_header(self, registry: str) -> Mapping[str, str]:
-        """The credentials that the user's docker configuration has for a registry, for a pull from it."""
-        import docker.auth
-        import docker.errors
+        """The login for a pull from a registry, as a header.
 
-        try:
-            header = docker.auth.get_config_header(self._client, registry)
-        except docker.errors.DockerException as error:
-            raise BackendError(
-                f"the credential helper for {registry} failed: run docker login again", code="registry_denied"
-            ) from error
-        return {"X-Registry-Auth": header.decode() if isinstance(header, bytes) else header} if header else {}
+        Raises:
+            BackendError: there should be a login and it cannot be had.
+        """
+        return pull_header(self._logins, registry)
 
     # --- transport ---------------------------------------------------------------------------------------
 

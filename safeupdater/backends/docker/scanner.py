@@ -18,6 +18,7 @@ from safeupdater.backends.docker.listing import (
     label_change,
     owner_of,
 )
+from safeupdater.backends.docker.logins import Logins
 from safeupdater.backends.docker.names import OPERATION_LABEL, base_name
 from safeupdater.backends.docker.wire import (
     CONTAINERS,
@@ -59,7 +60,7 @@ class DockerScanner:
         where: ContainerFilter | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.api = client if isinstance(client, DockerApi) else DockerApi(_low_level(client) or connect(url))
+        self.api = client if isinstance(client, DockerApi) else api_of(client, url)
         self._alias = host
         self._filter = where or ContainerFilter()
         self._clock = clock
@@ -307,6 +308,13 @@ def _low_level(client: docker.APIClient | docker.DockerClient | None) -> docker.
     import docker
 
     return client.api if isinstance(client, docker.DockerClient) else client
+
+
+def api_of(
+    client: docker.APIClient | docker.DockerClient | None, url: str | None, logins: Logins | None = None
+) -> DockerApi:
+    """The API by a ready-made client, else by one of our own for a URL or ``DOCKER_HOST``."""
+    return DockerApi(_low_level(client) or connect(url), logins=logins)
 
 
 def _is_bare_id(text: str) -> bool:
