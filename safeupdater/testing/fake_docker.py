@@ -373,6 +373,16 @@ class FakeDocker:
             "DriverOpts": settings.get("DriverOpts"), "NetworkID": self.networks[network],
             "IPAddress": address,
         }  # fmt: skip
+        # What these versions do not know yet they drop without a word.
+        if self.speaks("1.44"):
+            attached[network]["MacAddress"] = settings.get("MacAddress") or ""
+        if self.speaks("1.48"):
+            attached[network]["GwPriority"] = settings.get("GwPriority") or 0
+
+    def speaks(self, version: str) -> bool:
+        """Whether its API is at least of that version."""
+        mine, wanted = (tuple(map(int, text.split("."))) for text in (self.api_version, version))
+        return mine >= wanted
 
     def disconnect(self, network: str, reference: str) -> None:
         """Takes a container off a network."""

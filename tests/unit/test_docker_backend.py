@@ -495,6 +495,61 @@ def test_a_lossy_recreate_is_refused_with_what_would_be_lost() -> None:
         drive.perform(Phase.STAGING)
 
 
+ENDPOINT = {
+    "IPAMConfig": {
+        "IPv4Address": "10.9.0.9", "IPv6Address": "fd00::9", "LinkLocalIPs": ["169.254.34.68", "fe80::34"],
+    },
+    "Aliases": ["db"], "Links": ["other:alias"], "DriverOpts": {"com.example/speed": "9"},
+    "GwPriority": 7, "MacAddress": "00:16:3e:aa:bb:cc",
+}  # fmt: skip
+
+
+def _on_two_networks(bench: Bench, api_version: str) -> None:
+    bench.daemon.api_version = api_version
+    bench.daemon.networks |= {"front": "f" * 64, "back": "b" * 64}
+    bench.daemon.run("web", f"{APP}:1.0.0", HostConfig={"NetworkMode": "front"})
+    bench.daemon.connect("back", "web", ENDPOINT)
+
+
+@pytest.mark.parametrize("api_version", ["1.41", "1.44", "1.48", "1.51"])
+def test_everything_about_every_endpoint_is_kept(api_version: str) -> None:
+    bench = Bench()
+    _on_two_networks(bench, api_version)
+    before = bench.daemon.find("web")["NetworkSettings"]["Networks"]
+    bench.drive().update()
+    after = bench.daemon.find("web")["NetworkSettings"]["Networks"]
+    kept = set(ENDPOINT) - {"Aliases"}
+    for network in ("front", "back"):
+        assert {key: after[network].get(key) for key in kept} == {
+            key: before[network].get(key) for key in kept
+        }
+    assert after["back"]["Aliases"][0] == "db"
+    assert after["back"].get("MacAddress") == (None if api_version == "1.41" else "00:16:3e:aa:bb:cc")
+
+
+@pytest.mark.parametrize("key", ["DriverOpts", "GwPriority", "MacAddress", "Links", "IPAMConfig"])
+def test_an_endpoint_that_the_daemon_did_not_make_as_asked_is_lossy(key: str) -> None:
+    class Forgetful(FakeTransport):
+        def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+            answer = super().send(request, *args, **options)
+            for container in self.daemon.containers.values():
+                if (
+                    container["Name"].endswith(".su-new")
+                    and "back" in container["NetworkSettings"]["Networks"]
+                ):
+                    container["NetworkSettings"]["Networks"]["back"][key] = None
+            return answer
+
+    bench = Bench()
+    _on_two_networks(bench, "1.48")
+    bench.transport = Forgetful(bench.daemon)
+    bench.backend = bench.make_backend()
+    drive = bench.drive()
+    drive.capture()
+    with pytest.raises(StepStopped, match=r"Networks\[back\] settings"):
+        drive.perform(Phase.STAGING)
+
+
 def test_removing_the_old_container_never_asks_for_its_volumes() -> None:
     bench = Bench()
     identity = bench.daemon.run("web", f"{APP}:1.0.0", Volumes={"/nameless": {}})

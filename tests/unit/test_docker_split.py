@@ -165,6 +165,31 @@ def test_a_network_that_was_named_by_its_id_is_still_the_first_one() -> None:
     assert _successor(_member(NetworkMode="f" * 64)).primary == "front"
 
 
+CHOSEN, LOCAL, GENERATED = "00:16:3e:aa:bb:cc", "0a:11:22:33:44:55", "02:42:0a:00:00:02"
+MACS = [
+    ({"MacAddress": CHOSEN.upper()}, CHOSEN),
+    ({"MacAddress": CHOSEN, "GwPriority": 0}, CHOSEN),
+    ({"MacAddress": LOCAL}, LOCAL),
+    ({"MacAddress": LOCAL, "GwPriority": 0}, None),
+    ({"MacAddress": GENERATED}, None),
+    ({"MacAddress": GENERATED, "GwPriority": 0}, None),
+    ({"MacAddress": ""}, None),
+    ({"MacAddress": "00:16"}, None),
+    ({}, None),
+]
+
+
+@pytest.mark.parametrize(("shown", "sent"), MACS)
+def test_a_mac_address_that_a_user_chose_is_told_from_a_generated_one(shown: Any, sent: str | None) -> None:
+    member = _member()
+    networks = member.inspect["NetworkSettings"]["Networks"]
+    networks |= {"back": shown, "front": {**networks["front"], "MacAddress": CHOSEN}}
+    wanted = _successor(member)
+    assert wanted.networks["back"].get("MacAddress") == sent
+    # The first network's comes by Config.MacAddress, which the daemon wants to be the only one or the same.
+    assert "MacAddress" not in wanted.networks["front"]
+
+
 def test_whatever_a_successor_lacks_is_named() -> None:
     member = _member()
     wanted = _successor(member)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
@@ -18,6 +19,7 @@ _NO_RESTART = {"Name": "no", "MaximumRetryCount": 0}
 _DROPPED = ("ContainerIDFile", "ConsoleSize")
 _DEFAULT_NETWORK = "bridge"
 _NETWORKLESS = ("none", "host")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 @attrs.frozen(kw_only=True)
@@ -69,11 +71,12 @@ def successor(
         config["Labels"][_COMPOSE_IMAGE] = image_id
     mode = str(host_config.get("NetworkMode") or "default")
     networks = {} if _has_no_network_of_its_own(mode) else _networks(member)
+    primary = _primary(mode, member, networks)
     return Successor(
         config=config,
         host_config=host_config,
-        networks=networks,
-        primary=_primary(mode, member, networks),
+        networks=_with_chosen_macs(member, networks, primary),
+        primary=primary,
     )
 
 
@@ -202,6 +205,30 @@ def endpoint_settings(name: str, settings: Json, container_id: str) -> Json:
     return wanted
 
 
+def _with_chosen_macs(member: Member, networks: Mapping[str, Json], primary: str | None) -> dict[str, Json]:
+    """The networks with the MAC addresses that a user chose; the first one's is in ``Config.MacAddress``."""
+    attached = endpoints(member.inspect)
+    chosen = {name: _chosen_mac(attached[name] or {}) for name in networks if name != primary}
+    return {
+        name: {**settings, "MacAddress": chosen[name]} if chosen.get(name) else settings
+        for name, settings in networks.items()
+    }
+
+
+def _chosen_mac(settings: Json) -> str | None:
+    """An endpoint's MAC address where somebody chose it; the daemon shows its own in the same field.
+
+    It makes up 02:42 and the IPv4 address, and from API 1.48 on (which says ``GwPriority`` of each endpoint)
+    any locally administered one (IEEE 802: bit 1 of the first byte); a chosen one of that kind is not told
+    apart.
+    """
+    address = str(settings.get("MacAddress") or "").lower()
+    if not _MAC.fullmatch(address) or address.startswith("02:42:"):
+        return None
+    is_local = bool(int(address[:2], 16) & 0b10)
+    return None if is_local and "GwPriority" in settings else address
+
+
 def _primary(mode: str, member: Member, networks: Mapping[str, Json]) -> str | None:
     """The network that ``NetworkMode`` means: by name, or by the (short) id of a network."""
     name = _DEFAULT_NETWORK if mode in ("default", "") else mode
@@ -274,6 +301,8 @@ def _network_losses(wanted: Successor, actual: Json) -> Iterator[str]:
             yield f"Networks[{name}]"
             continue
         settings = endpoint_settings(name, attached[name] or {}, str(actual["Id"]))
+        if "MacAddress" in wanted.networks[name]:
+            settings["MacAddress"] = str((attached[name] or {}).get("MacAddress") or "").lower()
         if _endpoint(settings) != _endpoint(wanted.networks[name]):
             yield f"Networks[{name}] settings"
 
