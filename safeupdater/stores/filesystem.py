@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 from typing import Protocol
@@ -83,6 +84,21 @@ class FileSystem(Protocol):
             StoreLocked: another process has it.
         """
         ...
+
+
+def io_error(error: OSError, what: str) -> StoreError:
+    """What a failed call of the file system means for the caller."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return StoreError(
+                f"{what}: the disk is full; nothing was lost: free space and try again",
+                code="disk_full",
+                transient=True,
+            )
+        case errno.EROFS | errno.EACCES | errno.EPERM:
+            return StoreError(f"{what}: writing is not allowed there; nothing was changed", code="read_only")
+        case _:
+            return StoreError(f"{what}: {error.strerror or type(error).__name__}", code="io_error")
 
 
 def _sync(handle: int) -> None:

@@ -19,10 +19,10 @@ from safeupdater.protocols import Clock, Lease, Stored
 from safeupdater.stores.book import Book
 from safeupdater.stores.checkpoint import checkpoint_text, read_reach
 from safeupdater.stores.clock import SystemClock
-from safeupdater.stores.filesystem import FileLock, FileSystem, OsFileSystem
+from safeupdater.stores.filesystem import FileLock, FileSystem, OsFileSystem, io_error
 from safeupdater.stores.framing import Line, Scan
 from safeupdater.stores.holder import is_provably_dead
-from safeupdater.stores.jsonlog import JOURNAL, JournalLog, io_error, read_journal
+from safeupdater.stores.jsonlog import JOURNAL, JournalLog, read_journal
 from safeupdater.stores.jsonrecords import (
     append_record,
     append_records,
@@ -37,6 +37,7 @@ from safeupdater.stores.jsonrecords import (
     put_record,
 )
 from safeupdater.stores.leases import IsDead, LeaseRow, LeaseWatch
+from safeupdater.stores.place import MountTable, require_local, require_safe, system_mounts
 from safeupdater.stores.snapshotfiles import FileValue, SnapshotFiles
 
 STATE = "state.json"
@@ -49,11 +50,13 @@ class JsonFileStore:
     Every change is one line of ``journal.jsonl``, durable when the call returns; everything is held in
     memory. ``state.json`` is written by ``checkpoint()`` and on close. Snapshots are files of their own.
     The writer holds a lock for life; readers (``read_only=True``) need none and see the state at opening.
+    A writer refuses a network file system, unless ``allow_network`` says that locks and syncs hold there.
 
     Raises:
         StoreLocked: another process writes there.
         CorruptState: what is there is damaged, foreign or newer; it was left as it is.
-        StoreError: the directory cannot be read or written.
+        StoreError: the directory cannot be read or written, or is no place for state
+            (``network_file_system``, ``unsafe_place``).
     """
 
     def __init__(
@@ -62,6 +65,8 @@ class JsonFileStore:
         clock: Clock | None = None,
         *,
         read_only: bool = False,
+        allow_network: bool = False,
+        mounts: MountTable = system_mounts,
         is_dead: IsDead = is_provably_dead,
         files: FileSystem | None = None,
     ) -> None:
@@ -76,6 +81,8 @@ class JsonFileStore:
         self._log: JournalLog | None = None
         self._is_checkpointed = False
         with self._naming("opening"):
+            if files is None and not read_only:
+                self._require_fit(mounts, allow_network=allow_network)
             self._open(read_only)
 
     def __repr__(self) -> str:
@@ -243,6 +250,12 @@ class JsonFileStore:
                     lock.release()
 
     # inside
+
+    def _require_fit(self, mounts: MountTable, *, allow_network: bool) -> None:
+        if not allow_network:
+            require_local(self._directory, mounts)
+        for path in (self._directory, self._directory / JOURNAL):
+            require_safe(path)
 
     def _open(self, read_only: bool) -> None:
         if not read_only:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,28 +9,13 @@ from typing import Any
 from safeupdater.codec import loads
 from safeupdater.errors import CorruptState, StoreError
 from safeupdater.stores.checkpoint import Reach
-from safeupdater.stores.filesystem import FileSystem
+from safeupdater.stores.filesystem import FileSystem, io_error
 from safeupdater.stores.framing import Line, Scan, frame, scan
 from safeupdater.stores.jsonrecords import Header, read_header
 
 JOURNAL = "journal.jsonl"
 _FRESH = "journal.jsonl.new"
 _COMPACT_FROM_BYTES = 256 * 1024
-
-
-def io_error(error: OSError, what: str) -> StoreError:
-    """What a failed call of the file system means for the caller."""
-    match error.errno:
-        case errno.ENOSPC | errno.EDQUOT:
-            return StoreError(
-                f"{what}: the disk is full; nothing was lost: free space and try again",
-                code="disk_full",
-                transient=True,
-            )
-        case errno.EROFS | errno.EACCES | errno.EPERM:
-            return StoreError(f"{what}: writing is not allowed there; nothing was changed", code="read_only")
-        case _:
-            return StoreError(f"{what}: {error.strerror or type(error).__name__}", code="io_error")
 
 
 def read_journal(files: FileSystem, directory: Path, reach: Reach | None) -> Scan | None:

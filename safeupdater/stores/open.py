@@ -9,6 +9,7 @@ from safeupdater.errors import ConfigurationError
 from safeupdater.protocols import Clock, StateStore
 from safeupdater.stores.jsonfile import JsonFileStore
 from safeupdater.stores.memory import MemoryStore
+from safeupdater.stores.place import place_of
 
 _SQL = frozenset({"sqlite", "postgresql", "postgres", "postgresql+psycopg"})
 BUILT_IN = _SQL | {"memory", "json"}
@@ -22,7 +23,8 @@ def open_store(url: str, clock: Clock | None = None, **options: Any) -> StateSto
 
     ``options`` go to the store's class (``read_only`` for JSON, ``seal_key`` for SQL …). Any other scheme is
     looked up among the installed plugins of the group ``safeupdater.stores``, and what is found there is
-    called with the URL, the clock and the options.
+    called with the URL, the clock and the options. ``?allow_network=1`` after the path of ``json:`` and
+    ``sqlite:`` accepts a network file system.
 
     Raises:
         ConfigurationError: the URL names no store.
@@ -35,7 +37,8 @@ def open_store(url: str, clock: Clock | None = None, **options: Any) -> StateSto
         case "memory" if colon and not rest:
             return MemoryStore(clock, **options)
         case "json" if rest:
-            return JsonFileStore(rest, clock, **options)
+            place = place_of(rest)
+            return JsonFileStore(place.path, clock, **({"allow_network": place.allow_network} | options))
         case _ if colon and scheme in _SQL:
             return _open_sql(url, clock, options)
         case _ if colon and scheme not in BUILT_IN and _SCHEME.fullmatch(scheme):

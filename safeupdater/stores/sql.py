@@ -26,6 +26,7 @@ from safeupdater.stores import sqlschema as db
 from safeupdater.stores.clock import SystemClock
 from safeupdater.stores.holder import is_provably_dead
 from safeupdater.stores.leases import IsDead, LeaseWatch, renewed, taken
+from safeupdater.stores.place import MountTable, system_mounts
 from safeupdater.stores.rules import check_pruning, make_offer, require_key
 from safeupdater.stores.seal import Seal, is_sealed
 from safeupdater.stores.sqljournal import append, ended_before, forget
@@ -43,11 +44,13 @@ class SqlStore:
     ``database`` is a URL, or an SQLAlchemy ``Engine`` that stays the caller's. In PostgreSQL, snapshots are
     sealed with ``seal_key`` (32 bytes); without one they are refused, unless ``allow_plain_snapshots``
     says that whoever can read the database may read them. Leases run on the database's clock in
-    PostgreSQL, on ``clock`` in SQLite.
+    PostgreSQL, on ``clock`` in SQLite. An SQLite file on a network file system is refused unless
+    ``allow_network`` says that locks hold there.
 
     Raises:
-        StoreError: the database does not answer or cannot be used.
-        CorruptState: its tables are of a newer version; they were left as they are.
+        StoreError: the database does not answer or cannot be used, or its file is in no place for state
+            (``network_file_system``, ``unsafe_place``).
+        CorruptState: it is damaged, another program's or of a newer version; it was left as it is.
     """
 
     def __init__(
@@ -57,6 +60,8 @@ class SqlStore:
         *,
         seal_key: bytes | None = None,
         allow_plain_snapshots: bool = False,
+        allow_network: bool = False,
+        mounts: MountTable = system_mounts,
         is_dead: IsDead = is_provably_dead,
     ) -> None:
         self._clock = clock or SystemClock()
@@ -64,7 +69,11 @@ class SqlStore:
         self._seal = Seal(seal_key) if seal_key is not None else None
         self._allow_plain_snapshots = allow_plain_snapshots
         owned = isinstance(database, str)
-        engine = make_engine(database) if isinstance(database, str) else database
+        engine = (
+            make_engine(database, allow_network=allow_network, mounts=mounts)
+            if isinstance(database, str)
+            else database
+        )
         self._session = Session(engine, owned=owned)
         try:
             self._session.prepare()

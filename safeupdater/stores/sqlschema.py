@@ -9,6 +9,8 @@ from sqlalchemy import Connection, Engine, column, insert, inspect, select, tabl
 from safeupdater.errors import CorruptState
 
 PREFIX = "safeupdater_"
+APPLICATION_ID = 0x73757064
+"""``supd``: what an SQLite file of ours says of itself in its header (SQLite's file format, §1.3)."""
 
 schema_table = table(f"{PREFIX}schema", column("version"))
 records = table(f"{PREFIX}records", column("kind"), column("key"), column("version"), column("body"))
@@ -76,15 +78,25 @@ def schema_version(connection: Connection) -> int:
     Raises:
         CorruptState: they belong to a newer safeupdater.
     """
+    written = _written_version(connection)
     if not inspect(connection).has_table(schema_table.name):
+        if written:
+            raise CorruptState(
+                f"{describe(connection.engine)}: its tables are gone, though its header says that there "
+                "were some; nothing was changed: restore it from a backup"
+            )
         return 0
     version = connection.execute(select(schema_table.c.version)).scalar()
     if not isinstance(version, int):
-        raise CorruptState(f"the table {schema_table.name} does not say its version", code="foreign_state")
+        raise CorruptState(
+            f"{describe(connection.engine)}: the table {schema_table.name} does not say its version",
+            code="foreign_state",
+        )
+    version = max(version, written)
     if version > len(MIGRATIONS):
         raise CorruptState(
-            f"the database has schema version {version}, this safeupdater knows {len(MIGRATIONS)}: "
-            "it is used by a newer safeupdater; upgrade this one. Nothing was changed",
+            f"{describe(connection.engine)} has schema version {version}, this safeupdater knows "
+            f"{len(MIGRATIONS)}: it is used by a newer safeupdater; upgrade this one. Nothing was changed",
             code="newer_state",
         )
     return version
@@ -99,6 +111,22 @@ def migrate(connection: Connection) -> None:
     for step in MIGRATIONS[version:]:
         step(connection)
     connection.execute(update(schema_table).values(version=len(MIGRATIONS)))
+    if _is_file_of_ours(connection):
+        connection.exec_driver_sql(f"PRAGMA user_version={len(MIGRATIONS)}")
+
+
+def _is_file_of_ours(connection: Connection) -> bool:
+    """Whether the whole database is ours: an SQLite file that we made, not one of the caller's."""
+    if connection.dialect.name != "sqlite":
+        return False
+    return connection.exec_driver_sql("PRAGMA application_id").scalar() == APPLICATION_ID
+
+
+def _written_version(connection: Connection) -> int:
+    """The schema version in the header of a file of ours; 0 in any other database."""
+    if not _is_file_of_ours(connection):
+        return 0
+    return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
 
 
 def is_current(connection: Connection) -> bool:

@@ -24,6 +24,8 @@ from safeupdater.errors import (
     StoreError,
     VersionConflict,
 )
+from safeupdater.stores.place import MountTable, is_allowed, system_mounts
+from safeupdater.stores.sqlfile import check_pages, prepare_file, wants_check
 from safeupdater.stores.sqlschema import describe, is_current, migrate
 
 Result = TypeVar("Result")
@@ -49,8 +51,10 @@ _SQLITE_SETTINGS = (
 )
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str, *, allow_network: bool = False, mounts: MountTable = system_mounts) -> Engine:
     """The engine of a URL such as ``sqlite:///PATH`` or ``postgresql://user@host/database``.
+
+    An SQLite file is made where there is none; see ``sqlfile.prepare_file`` for what else it raises.
 
     Raises:
         ConfigurationError: it is no such URL.
@@ -69,7 +73,10 @@ def make_engine(url: str) -> Engine:
             f"a store in {parsed.get_backend_name()} is not supported: use sqlite or postgresql"
         )
     if parsed.get_backend_name() == "sqlite":
-        _prepare_file(parsed.database)
+        allowed = parsed.query.get("allow_network")
+        parsed = parsed.difference_update_query(["allow_network"])
+        allow_network = allow_network or (allowed is not None and is_allowed(allowed))
+        prepare_file(parsed.database, allow_network=allow_network, mounts=mounts)
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "hide_parameters": True}
     if parsed.get_backend_name() == "postgresql":
         options["connect_args"] = {"connect_timeout": _LOCK_TIMEOUT_S}
@@ -79,20 +86,6 @@ def make_engine(url: str) -> Engine:
         raise MissingExtraError(
             f"{error.name or 'a database driver'} is not installed: pip install 'safeupdater[sql]'"
         ) from error
-
-
-def _prepare_file(database: str | None) -> None:
-    if not database or database == ":memory:" or database.startswith("file:"):
-        raise ConfigurationError("an SQLite store needs a file: sqlite:///PATH; for none, use memory:")
-    path = Path(database)
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Made here so that only its owner can read it; SQLite gives its companions the same mode.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except PermissionError:
-        return  # it may be readable all the same: SQLite says what it cannot do
-    except OSError as error:
-        raise StoreError(f"{path} cannot be opened: {error.strerror}", code="io_error") from error
 
 
 class _NotBegun(StoreError):
@@ -112,7 +105,10 @@ class Session:
         self._begin = _POSTGRES_BEGIN if self.is_shared else _SQLITE_BEGIN
 
     def prepare(self) -> None:
-        """Makes the tables, or brings them up to date."""
+        """Looks whether the database is whole, and makes the tables or brings them up to date."""
+        path = None if self.is_shared or not self._owned else Path(self._engine.url.database or "")
+        if path is not None and wants_check(path):
+            self.read(lambda connection: check_pages(connection, path))
         if not self.read(is_current):
             self.write(migrate)
 
@@ -279,6 +275,14 @@ _SQLITE: tuple[tuple[str, type[StoreError], str, bool, str], ...] = (
     ),
     ("SQLITE_CORRUPT", CorruptState, "corrupt_state", False, "it is damaged: restore it from a backup"),
     ("SQLITE_IOERR", StoreError, "io_error", False, "the disk failed"),
+    # Our statements are fixed, so it is the database that is not as they expect.
+    (
+        "SQLITE_ERROR",
+        CorruptState,
+        "corrupt_state",
+        False,
+        "its format or its tables are not those that were written: restore it from a backup",
+    ),
 )
 
 _POSTGRES: tuple[tuple[str, str, bool, str], ...] = (
