@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import pwd
 import time
 from pathlib import Path
 
@@ -106,6 +107,20 @@ def test_the_places_are_asked_in_the_ecosystems_order(tmp_path: Path) -> None:
         assert found.username == user
         del environ[variable]
     assert default_credentials(environ).for_registry("reg.example") is None
+
+
+def test_a_service_without_home_finds_the_logins_that_docker_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".docker").mkdir()
+    logins = json.dumps({"auths": {"reg.example": auth("root", "p")}})
+    (tmp_path / ".docker/config.json").write_text(logins)
+    entry = pwd.getpwuid(os.getuid())
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: pwd.struct_passwd((*entry[:5], str(tmp_path), entry[6])))
+    found = default_credentials({"PATH": "/usr/bin"}).for_registry("reg.example")
+    assert found is not None
+    assert found.username == "root"
 
 
 def test_an_explicit_login_wins_and_others_are_still_found() -> None:

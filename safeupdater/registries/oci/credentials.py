@@ -217,8 +217,9 @@ class _Ambient:
         environ = self._environ
         if environ.get("DOCKER_CONFIG"):
             yield Path(environ["DOCKER_CONFIG"]) / "config.json"
-        elif environ.get("HOME"):
-            yield Path(environ["HOME"]) / ".docker" / "config.json"
+        else:
+            # Services are often started without HOME; Docker then looks in the user database, too.
+            yield Path(environ.get("HOME") or os.path.expanduser("~")) / ".docker" / "config.json"
         if environ.get("REGISTRY_AUTH_FILE"):
             yield Path(environ["REGISTRY_AUTH_FILE"])
         elif environ.get("XDG_RUNTIME_DIR"):
