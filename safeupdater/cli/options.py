@@ -17,6 +17,7 @@ class Options:
     policy: str | None = None
     store: str | None = None
     registry: str | None = None
+    registries: str | None = None
     facts: tuple[str, ...] = ()
     observers: tuple[str, ...] = ()
     output: str = "table"
@@ -64,6 +65,13 @@ def shared_options(*, hidden: bool) -> list[click.Parameter]:
             envvar="SAFEUPDATER_REGISTRY" if environment else None,
             hidden=hidden,
             help="Where newer versions are looked for. Default: oci, any OCI registry.",
+        ),
+        click.Option(
+            ["--registries"],
+            metavar="FILE",
+            envvar="SAFEUPDATER_REGISTRIES" if environment else None,
+            hidden=hidden,
+            help="What is special about single registries: private CAs, plain HTTP, budgets.",
         ),
         click.Option(
             ["--facts"],

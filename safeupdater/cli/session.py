@@ -159,7 +159,8 @@ class Session:
         """Where newer versions are looked for; one client, so that what it learnt serves every round."""
         if self.world.tags is not None:
             return self.world.tags
-        return named_registry(self.options.registry or BUILT_IN_REGISTRY, self.world.environ)
+        name = self.options.registry or BUILT_IN_REGISTRY
+        return named_registry(name, self.world.environ, self.options.registries)
 
     @functools.cached_property
     def facts(self) -> tuple[FactSource, ...]:

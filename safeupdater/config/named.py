@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from safeupdater.config import wiring
 from safeupdater.config.fields import PLUGIN_NAME
 from safeupdater.config.plugins import made_plugin
+from safeupdater.config.registries import registries_of
 from safeupdater.errors import ConfigurationError
 from safeupdater.plugins import make_plugin, plugin_names
 from safeupdater.protocols import Backend, FactSource, Observer, TagSource
@@ -56,16 +57,20 @@ def named_backends(specs: Sequence[str], environ: Mapping[str, str]) -> tuple[tu
     return tuple((spec, named_backend(spec, environ)) for spec in specs or (BUILT_IN_BACKEND,))
 
 
-def named_registry(name: str, environ: Mapping[str, str]) -> TagSource:
+def named_registry(name: str, environ: Mapping[str, str], registries: str | None = None) -> TagSource:
     """The source of tags: ``oci`` for the built-in client of any OCI registry, or a plugin.
 
+    ``registries`` is the path of a file with what is special about single registries; without it the one
+    that the environment names.
+
     Raises:
+        ConfigurationError: that file cannot be used.
         PluginError: the plugin cannot be had, raised, or made something else.
     """
     if name == BUILT_IN_REGISTRY:
         from safeupdater.registries.oci import RegistryClient
 
-        return RegistryClient(environ=environ)
+        return RegistryClient(registries=registries_of(environ, registries), environ=environ)
     made: TagSource = made_plugin("registries", name, TagSource, environ)
     return made
 

@@ -13,6 +13,7 @@ VARIABLES: Mapping[str, str] = {
     "SAFEUPDATER_POLICY": "the policy file",
     "SAFEUPDATER_STORE": "the store's URL",
     "SAFEUPDATER_REGISTRY": "where newer versions are looked for: oci, or a plugin",
+    "SAFEUPDATER_REGISTRIES": "a file with what is special about single registries",
     "SAFEUPDATER_FACTS": "plugins that know facts which gates need, separated by blanks",
     "SAFEUPDATER_OBSERVER": "plugins that are told what happens, separated by blanks",
     "SAFEUPDATER_OUTPUT": "table or json",

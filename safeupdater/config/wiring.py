@@ -86,18 +86,17 @@ def new_id() -> str:
 
 def from_env(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The arguments of ``Updater`` that an environment names."""
-    from safeupdater.config.named import named_backends, named_facts, named_registry
+    from safeupdater.config.named import BUILT_IN_REGISTRY, named_backends, named_facts, named_registry
     from safeupdater.config.policy import Policy
     from safeupdater.stores import open_store
 
     environ = os.environ if environ is None else environ
-    registry_name = environ.get(REGISTRY_VARIABLE)
     refuse_unknown(environ)
     own_clock = clock()
     return {
         "backends": [backend for _, backend in named_backends(_words(environ, BACKEND_VARIABLE), environ)],
         "policy": Policy.find(environ=environ),
-        "tags": named_registry(registry_name, environ) if registry_name else None,
+        "tags": named_registry(environ.get(REGISTRY_VARIABLE) or BUILT_IN_REGISTRY, environ),
         "facts": named_facts(_words(environ, FACTS_VARIABLE), environ),
         "store": open_store(environ.get(STORE_VARIABLE, "memory:"), own_clock),
         "clock": own_clock,
