@@ -56,6 +56,7 @@ def asset_policy(plain: dict[str, Plain]) -> AssetPolicy:
             rollback=settings.rollback.policy(),
             hooks=tuple(hook.hook() for hook in settings.hooks),
             unrunnable=settings.unrunnable,
+            stop_timeout_s=settings.stop_timeout,
             policy=plain,
         ),
         enabled=settings.enabled,

@@ -302,6 +302,9 @@ class Settings:
     unrunnable: Unrunnable = key(
         member(Unrunnable), "What happens to a target that was not running.", default=Unrunnable.DEFER
     )
+    stop_timeout: float = key(
+        duration(0, 3600), "How long a container without a time of its own may take to stop.", default=10.0
+    )
     health: Health = key(SectionKind(cls=Health), "How a new version is watched.", default=Health())
     rollback: Rollback = key(SectionKind(cls=Rollback), "How rollbacks are bounded.", default=Rollback())
     hooks: tuple[HookSpec, ...] = key(

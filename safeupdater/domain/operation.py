@@ -117,6 +117,7 @@ class OperationSettings:
     rollback: RollbackPolicy = RollbackPolicy()
     hooks: tuple[Hook, ...] = ()
     unrunnable: Unrunnable = Unrunnable.DEFER
+    stop_timeout_s: float = 10.0
     policy: Mapping[str, object] = attrs.field(factory=dict, converter=_frozen, hash=False, repr=False)
 
 

@@ -60,6 +60,9 @@ class FakeDocker:
     architecture: str = "amd64"
     """The machine's, as ``/version`` says it; ``machine`` is what ``/info`` says, in uname's words."""
     machine: str = "x86_64"
+    stopped_by: list[tuple[str, str, int]] = attrs.field(factory=list)
+    """Every stop: the container's name, the signal and the grace. Signals do not end what is ``deaf``."""
+    deaf: set[str] = attrs.field(factory=set)
     executed: list[tuple[str, ...]] = attrs.field(factory=list)
     exit_codes: dict[str, int] = attrs.field(factory=dict)
     _made: int = 0
@@ -315,11 +318,23 @@ class FakeDocker:
     def _end(self, container: Json, exit_code: int) -> None:
         container["State"] = {**_state("exited"), "ExitCode": exit_code}
 
-    def stop(self, reference: str) -> bool:
+    def kill(self, reference: str, signal: str) -> None:
+        """Sends a signal, which ends a container that is not deaf."""
+        container = self.find(reference)
+        if not container["State"]["Running"]:
+            raise Refused(409, f"Cannot kill container: {reference}: Container is not running")
+        self.stopped_by.append((container["Name"].lstrip("/"), signal, -1))
+        if container["Name"].lstrip("/") not in self.deaf:
+            container["stopped_by_hand"] = True
+            self._end(container, 143)
+
+    def stop(self, reference: str, grace_s: int = 10, signal: str = "") -> bool:
         """Stops a container; False where it did not run."""
         container = self.find(reference)
         if not container["State"]["Running"]:
             return False
+        signal = signal or container["Config"].get("StopSignal") or "SIGTERM"
+        self.stopped_by.append((container["Name"].lstrip("/"), signal, grace_s))
         container["stopped_by_hand"] = True
         self._end(container, 143)
         return True

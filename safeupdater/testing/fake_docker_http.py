@@ -186,8 +186,20 @@ def _start(daemon: FakeDocker, names: tuple[str, ...], _: Params, __: Json) -> _
     return (204 if daemon.start(names[0]) else 304), None
 
 
-def _stop(daemon: FakeDocker, names: tuple[str, ...], _: Params, __: Json) -> _Answer:
-    return (204 if daemon.stop(names[0]) else 304), None
+def _stop(daemon: FakeDocker, names: tuple[str, ...], params: Params, __: Json) -> _Answer:
+    signal = params.get("signal", "") if daemon.speaks("1.42") else ""
+    return (204 if daemon.stop(names[0], int(params.get("t", 10)), signal) else 304), None
+
+
+def _kill(daemon: FakeDocker, names: tuple[str, ...], params: Params, _: Json) -> _Answer:
+    daemon.kill(names[0], params["signal"])
+    return 204, None
+
+
+def _wait(daemon: FakeDocker, names: tuple[str, ...], _: Params, __: Json) -> _Answer:
+    if daemon.find(names[0])["State"]["Running"]:
+        raise requests.exceptions.ReadTimeout("it does not end")
+    return 200, {"StatusCode": 143}
 
 
 def _rename(daemon: FakeDocker, names: tuple[str, ...], params: Params, _: Json) -> _Answer:
@@ -276,6 +288,8 @@ _ROUTES: tuple[tuple[str, str, _Handler], ...] = (
     ("POST", r"/containers/create", _create),
     ("POST", r"/containers/([^/]+)/start", _start),
     ("POST", r"/containers/([^/]+)/stop", _stop),
+    ("POST", r"/containers/([^/]+)/kill", _kill),
+    ("POST", r"/containers/([^/]+)/wait", _wait),
     ("POST", r"/containers/([^/]+)/rename", _rename),
     ("POST", r"/containers/([^/]+)/update", _update),
     ("DELETE", r"/containers/([^/]+)", _remove),

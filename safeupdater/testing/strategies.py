@@ -362,6 +362,7 @@ def settings_values() -> st.SearchStrategy[OperationSettings]:
         rollback=rollback,
         hooks=st.lists(hooks, max_size=1).map(tuple),
         unrunnable=st.sampled_from(Unrunnable),
+        stop_timeout_s=_durations,
         policy=_objects(),
     )
 

@@ -84,6 +84,7 @@ def test_every_setting_reaches_the_core_in_its_own_type() -> None:
             "max_concurrent": 3,
             "approval_ttl": "2h",
             "unrunnable": "commit",
+            "stop_timeout": "1m30s",
             "health": {
                 "ready_timeout": "1m", "window": 90, "interval": "1.5s", "failure_rate": "25%",
                 "rule": "failure_rate", "check_timeout": "2s", "baseline": "5s",
@@ -105,6 +106,7 @@ def test_every_setting_reaches_the_core_in_its_own_type() -> None:
     )  # fmt: skip
     assert (policy.max_major_step, policy.max_concurrent, policy.approval_ttl_s) == (7, 3, 7200.0)
     assert policy.settings.unrunnable is Unrunnable.COMMIT
+    assert policy.settings.stop_timeout_s == 90.0
     assert policy.settings.health == HealthPolicy(
         ready_timeout_s=60.0, window_s=90.0, interval_s=1.5, failure_rate=0.25, rule=Rule.FAILURE_RATE,
         check_timeout_s=2.0, baseline_s=5.0,

@@ -11,6 +11,8 @@ from safeupdater.backends.docker.wire import CONTAINERS, ListedContainer
 from safeupdater.errors import BackendError
 
 _STOP_MARGIN_S = 15.0
+_ANY_TIME_S = 3600.0
+_STOPS_BY_SIGNAL = (1, 42)
 _MAX_OUTPUT = 8192
 
 
@@ -54,19 +56,40 @@ class Daemon:
         """Starts a container; one that runs stays as it is."""
         self._post(f"/containers/{container_id}/start", f"start {container_id[:12]}", accept=(204, 304))
 
-    def stop(self, container_id: str, grace_s: int) -> None:
-        """Stops a container by its own signal, and kills it after its own grace.
+    def stop(self, container_id: str, grace_s: int, signal: str = "") -> None:
+        """Stops a container by its own signal (or another one), and kills it after a grace.
 
         The container's grace goes before the step's deadline: a database that is killed early is worse
-        than a step that takes long.
+        than a step that takes long. A negative grace is Docker's word for any time at all.
         """
+        params: dict[str, str | int] = {"t": grace_s}
+        if signal and self.api.version >= _STOPS_BY_SIGNAL:
+            params["signal"] = signal
+        elif signal:
+            self._end_by(container_id, signal, grace_s)
+            params["t"] = 0
         self._post(
             f"/containers/{container_id}/stop",
             f"stop {container_id[:12]}",
-            params={"t": grace_s},
+            params=params,
             accept=(204, 304, 404),
-            timeout_s=max(self._deadline_s, grace_s + _STOP_MARGIN_S),
+            timeout_s=self._stop_timeout_s(grace_s),
         )
+
+    def _stop_timeout_s(self, grace_s: int) -> float:
+        return max(self._deadline_s, (grace_s if grace_s >= 0 else _ANY_TIME_S) + _STOP_MARGIN_S)
+
+    def _end_by(self, container_id: str, signal: str, grace_s: int) -> None:
+        """Sends a signal and waits for the end or the grace: before API 1.42 a stop takes no signal."""
+        doing = f"send {signal} to {container_id[:12]}"
+        path = f"/containers/{container_id}"
+        self._post(f"{path}/kill", doing, params={"signal": signal}, accept=(204, 404, 409))
+        try:
+            timeout_s = max(1.0, grace_s if grace_s >= 0 else _ANY_TIME_S)
+            self.api.call("POST", f"{path}/wait", doing, accept=(200, 404), timeout_s=timeout_s)
+        except BackendError as error:
+            if error.code != "daemon_timeout":
+                raise
 
     def rename(self, container_id: str, name: str) -> None:
         """Gives a container a name. That it is taken is an error of the code ``conflict``."""

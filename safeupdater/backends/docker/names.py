@@ -10,6 +10,9 @@ OPERATION_LABEL = "safeupdater.operation"
 REMADE_LABEL = "safeupdater.remade"
 """On a container that was made again because somebody removed the old one: the operation that did."""
 
+STOP_SIGNAL_LABEL = "safeupdater.stop-signal"
+"""On a container: the signal to stop it with, where it is not to be the one that Docker would send."""
+
 KEEP_REPOSITORY = "safeupdater/keep"
 """Images under this name are what rollbacks need; ``docker image prune`` passes tagged images by."""
 

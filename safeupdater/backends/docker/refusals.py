@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 from collections.abc import Callable, Sequence
 
 from safeupdater.backends.docker.client import Json
 from safeupdater.backends.docker.dependants import Tie, references_of
 from safeupdater.backends.docker.listing import owner_of
-from safeupdater.backends.docker.names import OPERATION_LABEL, candidate_name, parked_name
+from safeupdater.backends.docker.names import (
+    OPERATION_LABEL,
+    STOP_SIGNAL_LABEL,
+    candidate_name,
+    parked_name,
+)
 from safeupdater.backends.docker.snapshot import endpoints, section
 from safeupdater.backends.docker.subject import Subject, digests_of, listed
 from safeupdater.backends.docker.work import refused
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.operation import StepOutcome, StepStatus
 from safeupdater.errors import InvalidReference
+
+_SIGNAL = re.compile(r"(?:SIG)?[A-Z]{2,6}[0-9]?(?:[+-][0-9]{1,2})?|[1-9][0-9]?", re.ASCII)
 
 
 def _is_owned(subject: Subject) -> StepOutcome | None:
@@ -123,6 +131,17 @@ def _is_unsettled(subject: Subject) -> StepOutcome | None:
     return None
 
 
+def _has_no_such_signal(subject: Subject) -> StepOutcome | None:
+    text = subject.labels.get(STOP_SIGNAL_LABEL)
+    if text is None or _SIGNAL.fullmatch(text):
+        return None
+    return refused(
+        "bad_label",
+        f"{subject.name} has the label {STOP_SIGNAL_LABEL}={text[:40]!a}, which is no signal: expected one "
+        "such as SIGQUIT or 3",
+    )
+
+
 def _is_changed(subject: Subject) -> StepOutcome | None:
     """Whether the container runs something else than what the plan was made for."""
     current = subject.change.current
@@ -226,6 +245,7 @@ REFUSALS: Sequence[Callable[[Subject], StepOutcome | None]] = (
     _is_ourselves,
     _removes_itself,
     _is_unsettled,
+    _has_no_such_signal,
     _image_is_gone,
     _is_changed,
     _is_built_here,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 import attrs
 
 from safeupdater.backends.docker.client import Json
 from safeupdater.backends.docker.daemon import Daemon
-from safeupdater.backends.docker.names import OPERATION_LABEL, REMADE_LABEL, keep_reference
+from safeupdater.backends.docker.names import (
+    OPERATION_LABEL,
+    REMADE_LABEL,
+    STOP_SIGNAL_LABEL,
+    keep_reference,
+)
 from safeupdater.backends.docker.snapshot import Captured, Member, captured, is_running, section
 from safeupdater.backends.docker.target import Wanted, wanted_image
 from safeupdater.domain.operation import StepOutcome, StepStatus
 from safeupdater.protocols import OperationContext, Report
 
-DEFAULT_GRACE_S = 10
 _NO_RESTART: Json = {"Name": "no", "MaximumRetryCount": 0}
 
 
@@ -93,8 +98,13 @@ class Work:
             # Until just now a daemon that restarts would have started it.
             inspect = self.daemon.inspect(str(inspect["Id"])) or inspect
         if is_running(inspect):
-            grace = section(inspect, "Config").get("StopTimeout")
-            self.daemon.stop(str(inspect["Id"]), DEFAULT_GRACE_S if grace is None else int(grace))
+            config = section(inspect, "Config")
+            grace = config.get("StopTimeout")
+            if grace is None:
+                grace = math.ceil(self.operation.settings.stop_timeout_s)
+            # Without a label the daemon goes by the container's signal, then its image's, then SIGTERM.
+            signal = str(section(config, "Labels").get(STOP_SIGNAL_LABEL) or "")
+            self.daemon.stop(str(inspect["Id"]), int(grace), signal)
 
     def set_policy(self, inspect: Json, policy: Json) -> bool:
         """Gives a container a restart policy; False where it had it already."""

@@ -1,0 +1,112 @@
+"""How a container is stopped: with which signal, and how long it may take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+import requests
+
+from safeupdater.backends.docker import DockerBackend
+from safeupdater.domain.artifact import ImageReference
+from safeupdater.domain.operation import OperationSettings
+from safeupdater.testing.driving import Drive, operation_for
+from safeupdater.testing.fake_docker import FakeDocker
+from safeupdater.testing.fake_docker_http import FakeTransport
+
+APP, LABEL = "registry.test/app", "safeupdater.stop-signal"
+
+
+class Timing(FakeTransport):
+    """Keeps how long each call was allowed to take."""
+
+    def __init__(self, daemon: FakeDocker) -> None:
+        super().__init__(daemon)
+        self.allowed: list[tuple[str, float]] = []
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        self.allowed.append((str(request.url).partition("?")[0].rpartition("/")[2], options["timeout"]))
+        return super().send(request, *args, **options)
+
+
+@attrs.define
+class Scene:
+    """A daemon and a container that is to be stopped by an update."""
+
+    daemon: FakeDocker = attrs.field(factory=lambda: FakeDocker(api_version="1.47"))
+    image: dict[str, Any] = attrs.field(factory=dict)
+    transport: Timing = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.transport = Timing(self.daemon)
+        self.daemon.release(f"{APP}:1.0.0", pulled=True, **self.image)
+
+    def update(self, stop_timeout_s: float = 10.0, **config: Any) -> None:
+        settings = OperationSettings(stop_timeout_s=stop_timeout_s)
+        self.daemon.run("web", f"{APP}:1.0.0", **config)
+        digest = self.daemon.release(f"{APP}:1.0.1", **self.image)
+        backend = DockerBackend(self.daemon.client(lambda _: self.transport), host="h", own_container=None)
+        (asset,) = backend.scan().assets
+        operation = operation_for(asset, ImageReference.parse(f"{APP}:1.0.1@{digest}"))
+        Drive(backend, attrs.evolve(operation, settings=settings, deadline_s=5.0)).update()
+
+    def allowed_s(self, call: str) -> float:
+        (found,) = [timeout_s for name, timeout_s in self.transport.allowed if name == call]
+        return found
+
+
+@pytest.mark.parametrize(
+    ("label", "own", "image", "signal"),
+    [
+        ("SIGQUIT", "SIGINT", "SIGHUP", "SIGQUIT"),
+        (None, "SIGINT", "SIGHUP", "SIGINT"),
+        (None, None, "SIGHUP", "SIGHUP"),
+        (None, None, None, "SIGTERM"),
+        ("RTMIN+3", None, None, "RTMIN+3"),
+    ],
+)
+def test_the_label_goes_before_the_container_and_that_before_its_image(
+    label: str | None, own: str | None, image: str | None, signal: str
+) -> None:
+    scene = Scene(image={"StopSignal": image} if image else {})
+    config = {"StopSignal": own} if own else {}
+    scene.update(**config, Labels={LABEL: label} if label else {})
+    assert scene.daemon.stopped_by == [("web", signal, 10)]
+
+
+@pytest.mark.parametrize(
+    ("own", "policy", "grace_s"),
+    [(0, 30.0, 0), (120, 30.0, 120), (None, 30.0, 30), (None, 0.0, 0), (-1, 30.0, -1)],
+)
+def test_a_containers_own_time_goes_before_the_policys_and_a_call_waits_that_long(
+    own: int | None, policy: float, grace_s: int
+) -> None:
+    scene = Scene()
+    config = {} if own is None else {"StopTimeout": own}
+    scene.update(policy, **config)
+    assert scene.daemon.stopped_by == [("web", "SIGTERM", grace_s)]
+    # The answer comes when the container has ended: waiting for it must outlast the grace.
+    assert scene.allowed_s("stop") > (grace_s if grace_s >= 0 else 600)
+
+
+@pytest.mark.parametrize("is_deaf", [False, True])
+def test_before_the_api_knew_signals_one_is_sent_and_waited_for(is_deaf: bool) -> None:
+    scene = Scene(FakeDocker(api_version="1.41", deaf={"web"} if is_deaf else set()))
+    scene.update(StopTimeout=40, Labels={LABEL: "SIGQUIT"})
+    killed = [("web", "SIGTERM", 0)] if is_deaf else []
+    assert scene.daemon.stopped_by == [("web", "SIGQUIT", -1), *killed]
+    assert scene.allowed_s("wait") == 40
+    assert scene.daemon.running() == {"web"}
+
+
+@pytest.mark.parametrize("text", ["", "sigterm; reboot", "SIGTERM\n", "0", "100", "9" * 50])
+def test_a_label_that_is_no_signal_is_refused_before_anything_is_done(text: str) -> None:
+    daemon = FakeDocker()
+    daemon.release(f"{APP}:1.0.0", pulled=True)
+    daemon.run("web", f"{APP}:1.0.0", Labels={LABEL: text})
+    backend = DockerBackend(daemon.client(), host="h", own_container=None)
+    (asset,) = backend.scan().assets
+    report = backend.preflight(operation_for(asset, ImageReference.parse(f"{APP}:1.0.1@sha256:{'0' * 64}")))
+    assert report.refusal is not None
+    assert (report.refusal.code, LABEL in report.refusal.message) == ("bad_label", True)
