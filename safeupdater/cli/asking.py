@@ -18,7 +18,7 @@ from safeupdater.cli.targets import find_asset
 @click.pass_obj
 def history(session: Session, asset: str | None, limit: int) -> int:
     """Show finished updates, newest first: of one ASSET or of all."""
-    with session.records() as updater:
+    with session.records(reading=True) as updater:
         inventory = updater.inventory
         assets = [find_asset(inventory, asset)] if asset else inventory.assets(include_removed=True)
     entries = [(item.id, record) for item in assets for record in item.update_history]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 from collections.abc import Callable, Iterator
@@ -26,7 +27,14 @@ from safeupdater.cli.tables import bullet
 from safeupdater.cli.text import clean, counted
 from safeupdater.config.named import BUILT_IN_BACKEND, named_backend, named_facts, named_observer
 from safeupdater.domain.artifact import ImageReference
-from safeupdater.errors import ConfigurationError, PluginError, SafeUpdaterError, border, classify
+from safeupdater.errors import (
+    ConfigurationError,
+    PluginError,
+    SafeUpdaterError,
+    StoreLocked,
+    border,
+    classify,
+)
 from safeupdater.observers.webhook import WebhookNotifier
 from safeupdater.protocols import Backend, StateStore
 from safeupdater.update.inventory import Inventory
@@ -118,13 +126,23 @@ def _policy(session: Session) -> Check:
 def _state(session: Session, *, ask_registries: bool) -> Iterator[Check]:
     try:
         url = shown_store(session.store_url)
-        with session.store() as store:
-            yield Check(subject="state", health=Health.OK, detail=url)
+        with contextlib.ExitStack() as stack:
+            store, in_use = _opened(session, stack)
+            yield Check(subject="state", health=Health.OK, detail=url + in_use)
             yield from _unfinished(store)
             if ask_registries:
                 yield from _registries(session, Inventory(store))
     except SafeUpdaterError as error:
         yield _failed("state", error, "name a place that can be written with --store, such as sqlite:///PATH")
+
+
+def _opened(session: Session, stack: contextlib.ExitStack) -> tuple[StateStore, str]:
+    """The store, and whose turn it is where it has one writer at a time, who is not us."""
+    try:
+        return stack.enter_context(session.store()), ""
+    except StoreLocked as locked:
+        who = f"process {locked.pid}" if locked.pid else "another process"
+        return stack.enter_context(session.store(reading=True)), f" (in use by {who}: only read now)"
 
 
 def _unfinished(store: StateStore) -> Iterator[Check]:

@@ -39,7 +39,7 @@ def show(session: Session) -> int:
 @click.pass_obj
 def explain(session: Session, asset: str) -> int:
     """Say which rules hold for one ASSET, and who set what."""
-    with session.records() as updater:
+    with session.records(reading=True) as updater:
         explained = session.policy().explain(find_asset(updater.inventory, asset))
     document = {
         "asset_id": explained.asset_id,

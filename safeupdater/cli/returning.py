@@ -126,7 +126,7 @@ def quarantine() -> None:
 @click.pass_obj
 def list_quarantine(session: Session, everything: bool) -> int:
     """Show what is in quarantine, and why."""
-    with session.records() as updater:
+    with session.records(reading=True) as updater:
         entries = updater.rollbacks.quarantined(include_lifted=everything)
     shown_as = tables.quarantine(entries) if entries else Text("nothing is in quarantine")
     session.result("Quarantine", documents.quarantine(entries), shown_as)

@@ -168,9 +168,11 @@ class Session:
         return named_facts(self.options.facts, self.world.environ)
 
     @contextlib.contextmanager
-    def store(self) -> Iterator[StateStore]:
-        """The store alone."""
-        store = open_store(self.store_url, self.world.clock)
+    def store(self, *, reading: bool = False) -> Iterator[StateStore]:
+        """The store alone; one for ``reading`` needs no turn where there is one writer at a time."""
+        url = self.store_url
+        options = {"read_only": True} if reading and url.startswith("json:") else {}
+        store = open_store(url, self.world.clock, **options)
         try:
             yield store
         finally:
@@ -185,9 +187,9 @@ class Session:
             yield updater
 
     @contextlib.contextmanager
-    def records(self) -> Iterator[Updater]:
+    def records(self, *, reading: bool = False) -> Iterator[Updater]:
         """An updater that reaches no runtime: for what only concerns the store and the policy."""
-        with self._made(self.policy(), (), ()) as updater:
+        with self._made(self.policy(), (), (), reading=reading) as updater:
             yield updater
 
     def _backends(self) -> Sequence[Backend]:
@@ -197,9 +199,14 @@ class Session:
 
     @contextlib.contextmanager
     def _made(
-        self, policy: Policy, backends: Sequence[Backend], observers: Sequence[Observer]
+        self,
+        policy: Policy,
+        backends: Sequence[Backend],
+        observers: Sequence[Observer],
+        *,
+        reading: bool = False,
     ) -> Iterator[Updater]:
-        with self.store() as store:
+        with self.store(reading=reading) as store:
             updater = Updater(
                 backends=backends,
                 policy=policy,

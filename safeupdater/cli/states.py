@@ -46,7 +46,7 @@ def export_(session: Session, file: str) -> int:
     """
     if file == "-" and sys.stdout.isatty():
         raise click.UsageError("an export holds secrets: name a FILE, or send it on through a pipe")
-    with session.store() as store:
+    with session.store(reading=True) as store:
         text = json.dumps(export_state(store))
     if file == "-":
         session.out.file.write(text + "\n")

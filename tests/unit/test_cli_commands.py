@@ -9,6 +9,7 @@ import pytest
 
 from safeupdater.backends.memory import Behaviour
 from safeupdater.config import Policy
+from safeupdater.stores.jsonfile import JsonFileStore
 from safeupdater.stores.open import open_store
 from safeupdater.update.updater import Updater
 from tests.support.cli import Shell
@@ -30,10 +31,10 @@ def running(shell: Shell, name: str) -> str:
     return str(shell.world.containers[name].image).partition("@")[0].rpartition(":")[2]
 
 
-def fail_once(shell: Shell) -> None:
+def fail_once(shell: Shell, *options: str) -> None:
     """Brings web's bad patch into quarantine."""
     shell.world.publish(f"example/web:{PATCH}", Behaviour(ready_after_s=1.0, exits_after_s=30.0))
-    assert shell("apply", "--yes").code == 5
+    assert shell(*options, "apply", "--yes").code == 5
 
 
 # --- looking ----------------------------------------------------------------------------------------------
@@ -102,6 +103,21 @@ def test_what_another_updater_is_at_is_left_alone_and_not_told_as_interrupted(sh
         assert ran.code == 4
         assert "web is left alone: another updater works on" in ran.err
         assert shell("recover").code == 6
+
+
+def test_a_json_store_in_use_can_still_be_read(shell: Shell) -> None:
+    place = shell.directory / "state"
+    url = f"json:{place}"
+    fail_once(shell, "--store", url)
+    with JsonFileStore(place, shell.clock):  # as a service holds it
+        assert "1.0.1" in shell("--store", url, "history").out
+        assert "1.0.1" in shell("--store", url, "quarantine", "list").out
+        assert shell("--store", url, "policy", "explain", "web").code == 0
+        assert "journal" in shell("--store", url, "state", "export", "-").out
+        found = shell("--store", url, "doctor")
+        assert "only read now" in found.out
+        refused = shell("--store", url, "abort", "web")
+        assert (refused.code, "one writer" in refused.err) == (1, True)
 
 
 def test_plan_gives_updates_current_and_unknown(shell: Shell) -> None:
