@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import attrs
@@ -36,7 +36,8 @@ from safeupdater.errors import (
     classify,
 )
 from safeupdater.observers.webhook import WebhookNotifier
-from safeupdater.protocols import Backend, StateStore
+from safeupdater.protocols import Backend, StateStore, TagSource
+from safeupdater.registries.oci import RateLimit
 from safeupdater.update.inventory import Inventory
 
 
@@ -176,8 +177,18 @@ def _registries(session: Session, inventory: Inventory) -> Iterator[Check]:
                 subject=f"registry {registry}", health=Health.WARNING, detail=str(answer), remedy=remedy
             )
         else:
-            detail = f"{counted(len(answer), 'tag')} of {image.familiar}"
+            detail = f"{counted(len(answer), 'tag')} of {image.familiar}{_allowance(session.tags, registry)}"
             yield Check(subject=f"registry {registry}", health=Health.OK, detail=detail)
+
+
+def _allowance(tags: TagSource, registry: str) -> str:
+    """What the registry said is left of our allowance, where it says so."""
+    ask: Callable[[], Mapping[str, RateLimit]] = getattr(tags, "rate_limits", dict)
+    limit = ask().get(registry)
+    if limit is None or limit.limit is None or limit.remaining is None:
+        return ""
+    per = f" in {limit.window_s / 3600:g} h" if limit.window_s else ""
+    return f"; {limit.remaining} of {limit.limit} requests left{per}"
 
 
 def _registry_remedy(registry: str, error: SafeUpdaterError) -> str:

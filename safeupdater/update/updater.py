@@ -122,7 +122,8 @@ class Updater:
         """An updater for what the environment names: runtimes, policy, store and registries.
 
         Reads ``DOCKER_HOST`` and its companions, and ``SAFEUPDATER_BACKEND``, ``_POLICY``, ``_STORE``,
-        ``_REGISTRY`` and ``_FACTS``.
+        ``_REGISTRY``, ``_REGISTRIES`` and ``_FACTS``. Those of observers and of the webhook are the command
+        line's: pass ``observers``.
 
         Raises:
             ConfigurationError: the environment names something that cannot be used.

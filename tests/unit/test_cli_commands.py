@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from safeupdater.backends.memory import Behaviour
 from safeupdater.config import Policy
+from safeupdater.registries.oci import RateLimit
 from safeupdater.stores.jsonfile import JsonFileStore
 from safeupdater.stores.open import open_store
 from safeupdater.update.updater import Updater
@@ -508,6 +510,15 @@ def test_doctor_says_what_it_found(shell: Shell) -> None:
         "policy": "ok", "state": "ok", "registry docker.io": "ok", "memory on prod-1": "ok",
     }  # fmt: skip
     assert shell("doctor").code == 0
+
+
+def test_doctor_says_what_a_registry_says_is_left_of_the_allowance(shell: Shell) -> None:
+    shell("scan")
+    tags: Any = shell.world
+    tags.rate_limits = lambda: {"docker.io": RateLimit(limit=100, remaining=63, window_s=21600)}
+    assert "; 63 of 100 requests left in 6 h" in shell("doctor").out
+    tags.rate_limits = lambda: {"docker.io": RateLimit(), "quay.io": RateLimit(limit=1, remaining=1)}
+    assert "requests left" not in shell("doctor").out
 
 
 def test_doctor_names_what_is_unfinished_and_what_helps(shell: Shell) -> None:
