@@ -98,7 +98,7 @@ def _path(context: click.Context) -> str:
 def _failed(session: Session, error: SafeUpdaterError) -> int:
     _trace(session, error)
     if session.options.json:
-        session.out.file.write(rendered("Error", documents.error(error)))
+        session.out.file.write(rendered("Error", session.scrubber.value(documents.error(error))))
     later = " (trying again later may help)" if classify(error) is ErrorClass.TRANSIENT else ""
     session.complain(clean_lines(str(error)) + later)
     return Exit.FAILURE

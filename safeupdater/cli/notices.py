@@ -13,7 +13,7 @@ from safeupdater.cli.story import Storyteller
 from safeupdater.cli.text import clean_lines
 from safeupdater.config.named import named_observer
 from safeupdater.errors import SafeUpdaterError, border
-from safeupdater.observers.logging import FieldsFormatter, LoggingObserver
+from safeupdater.observers.logging import FieldsFormatter, LoggingObserver, ScrubbingFilter
 from safeupdater.observers.webhook import WebhookNotifier
 from safeupdater.protocols import Observer
 
@@ -73,6 +73,7 @@ class _Lines(logging.Handler):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._console = session.err
+        self.addFilter(ScrubbingFilter(session.scrubber))
         self.setFormatter(FieldsFormatter("%(asctime)s %(levelname)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -23,7 +23,9 @@ from safeupdater.cli.text import clean_lines
 from safeupdater.config.named import BUILT_IN_REGISTRY, named_facts, named_registry
 from safeupdater.config.policy import Policy
 from safeupdater.config.variables import refuse_unknown
+from safeupdater.observers.scrubbing import Scrubber, secrets_in
 from safeupdater.protocols import Backend, Clock, FactSource, Observer, StateStore, TagSource
+from safeupdater.registries.oci.credentials import stored_secrets
 from safeupdater.stores import open_store
 from safeupdater.stores.clock import SystemClock
 from safeupdater.update.updater import Updater
@@ -94,7 +96,16 @@ class Session:
     def say(self, text: str, style: str = "") -> None:
         """A word to who watches, unless they want it quiet."""
         if not self.options.quiet:
-            self.err.print(Text(clean_lines(text), style=style), soft_wrap=not self.err.is_terminal)
+            self.err.print(Text(self._fit(text), style=style), soft_wrap=not self.err.is_terminal)
+
+    @functools.cached_property
+    def scrubber(self) -> Scrubber:
+        """Keeps the secrets of our environment and docker's stored logins out of what is said."""
+        return Scrubber((*secrets_in(self.world.environ), *stored_secrets(self.world.environ)))
+
+    def _fit(self, text: str) -> str:
+        """Text as it may be shown: without secrets, and without what a terminal would obey."""
+        return clean_lines(self.scrubber.text(text))
 
     @contextlib.contextmanager
     def busy(self, doing: str) -> Iterator[None]:
@@ -108,12 +119,12 @@ class Session:
     def warn(self, text: str) -> None:
         """A warning; it is printed even when it should be quiet."""
         label = ("warning: ", "yellow")
-        self.err.print(Text.assemble(label, clean_lines(text)), soft_wrap=not self.err.is_terminal)
+        self.err.print(Text.assemble(label, self._fit(text)), soft_wrap=not self.err.is_terminal)
 
     def complain(self, text: str) -> None:
         """Why it did not work; always printed."""
         label = ("safeupdater: ", "bold red")
-        self.err.print(Text.assemble(label, clean_lines(text)), soft_wrap=not self.err.is_terminal)
+        self.err.print(Text.assemble(label, self._fit(text)), soft_wrap=not self.err.is_terminal)
 
     def check_variables(self) -> None:
         """Refuses environment variables that look like ours and are not.

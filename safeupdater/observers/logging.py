@@ -24,6 +24,7 @@ from safeupdater.domain.operation import (
     StepIntended,
     VerdictReached,
 )
+from safeupdater.observers.scrubbing import Scrubber
 
 Fields = Mapping[str, object]
 
@@ -61,6 +62,41 @@ class FieldsFormatter(logging.Formatter):
         names: tuple[str, ...] = getattr(record, "fields", ())
         pairs = [f"{name}={_value(getattr(record, name, ''))}" for name in names]
         return " ".join([super().formatMessage(record), *pairs])
+
+
+class ScrubbingFilter(logging.Filter):
+    """Takes secrets out of every record that passes: message, arguments, fields and traceback.
+
+    Put it on handlers (``handler.addFilter``): a filter on a logger does not see what its children log. What
+    it passes on is text already, so a handler behind it gets no exception object, and no arguments.
+    """
+
+    def __init__(self, scrubber: Scrubber) -> None:
+        super().__init__()
+        self._scrubber = scrubber
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Cleans the record and lets it pass; one that cannot be cleaned passes as its level and place."""
+        try:
+            self._clean(record)
+        except Exception as error:  # noqa: BLE001 - logging never ends what it tells of
+            record.msg, record.args = f"a record that cannot be shown ({type(error).__name__})", ()
+            record.exc_info = record.exc_text = record.stack_info = None
+        return True
+
+    def _clean(self, record: logging.LogRecord) -> None:
+        scrub = self._scrubber
+        record.msg, record.args = scrub.text(record.getMessage()), ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        record.exc_info = None
+        record.exc_text = scrub.text(record.exc_text) if record.exc_text else None
+        record.stack_info = scrub.text(record.stack_info) if record.stack_info else None
+        for name in vars(record).keys() - _OF_EVERY_RECORD:
+            setattr(record, name, scrub.value(getattr(record, name), name=name))
+
+
+_OF_EVERY_RECORD = vars(logging.makeLogRecord({})).keys()
 
 
 def _value(value: object) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from safeupdater._version import __version__
+from safeupdater.domain.secret import Secret
 from safeupdater.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ class Receiver:
     def __init__(
         self, url: str, secret: str | bytes | None, *, timeout_s: float, now: Callable[[], datetime]
     ) -> None:
-        self._url, self._headers, self.place = _endpoint(url)
-        self._secret = None if secret is None else _key(secret)
+        self._url, self._login, self.place = _endpoint(url)
+        self._key = None if secret is None else _key(secret)
         self._timeout_s = timeout_s
         self._now = now
 
@@ -91,7 +92,7 @@ class Receiver:
         """
         from urllib3.util import parse_url
 
-        url = parse_url(self._url)
+        url = parse_url(self._url.reveal())
         ends_at = time.monotonic() + self._timeout_s
         with contextlib.closing(_connection(url, self._timeout_s)) as connection:
             connection.connect()
@@ -105,14 +106,14 @@ class Receiver:
     def _signed(self, message: Message) -> dict[str, str]:
         timestamp = str(int(self._now().timestamp()))
         headers = {
-            **self._headers,
+            **({"Authorization": self._login.reveal()} if self._login else {}),
             "Content-Type": "application/json",
             "User-Agent": f"safeupdater/{__version__}",
             "webhook-id": message.id,
             "webhook-timestamp": timestamp,
         }
-        if self._secret is not None:
-            headers["webhook-signature"] = signature(self._secret, message.id, timestamp, message.body)
+        if self._key is not None:
+            headers["webhook-signature"] = signature(self._key.reveal(), message.id, timestamp, message.body)
         return headers
 
 
@@ -122,7 +123,7 @@ def signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
     return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode("ascii")
 
 
-def _key(secret: str | bytes) -> bytes:
+def _key(secret: str | bytes) -> Secret[bytes]:
     """The bytes to sign with: ``whsec_`` and base64 stand for the bytes meant, all else for itself."""
     data = secret.encode() if isinstance(secret, str) else secret
     if data.startswith(_SECRET_PREFIX.encode()):
@@ -134,11 +135,11 @@ def _key(secret: str | bytes) -> bytes:
             ) from None
     if not data:
         raise ConfigurationError("the webhook's secret is empty: leave it out to send unsigned messages")
-    return data
+    return Secret(data)
 
 
-def _endpoint(url: str) -> tuple[str, dict[str, str], str]:
-    """The URL without its login, the headers that carry the login, and what may be shown of it."""
+def _endpoint(url: str) -> tuple[Secret[str], Secret[str] | None, str]:
+    """The URL without its login, the value of the header that carries the login, and what may be shown."""
     try:
         parts = urllib.parse.urlsplit(url)
         host, port = parts.hostname or "", parts.port
@@ -148,16 +149,16 @@ def _endpoint(url: str) -> tuple[str, dict[str, str], str]:
         raise ConfigurationError("the webhook's URL cannot be used: expected https://host/path")
     shown = f"[{host}]" if ":" in host else host
     netloc = shown if port is None else f"{shown}:{port}"
-    headers: dict[str, str] = {}
+    header = None
     if parts.username is not None:
         if parts.scheme == "http" and host not in _LOOPBACK:
             raise ConfigurationError(
                 f"the webhook at {netloc} would get its password in clear text: use https"
             )
         login = ":".join(urllib.parse.unquote(part or "") for part in (parts.username, parts.password))
-        headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode("ascii")
+        header = Secret("Basic " + base64.b64encode(login.encode()).decode("ascii"))
     clean = urllib.parse.urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, ""))
-    return clean, headers, f"{parts.scheme}://{netloc}"
+    return Secret(clean), header, f"{parts.scheme}://{netloc}"
 
 
 def _connection(url: Url, timeout_s: float) -> HTTPConnection:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import assert_type
 
 from safeupdater.domain.artifact import ImageReference, ResolvedImage
+from safeupdater.domain.secret import Secret
 from safeupdater.errors import RegistryError
 from safeupdater.protocols import FactSource, TagSource
 from safeupdater.registries.oci import Credentials, ImageConfig, RegistryClient, RegistrySettings
@@ -21,6 +22,8 @@ def test_clients_and_given_tags_are_ports() -> None:
 
 def test_logins_and_settings_are_passed_by_registry() -> None:
     login = Credentials(username="me", password="p")
+    assert_type(login.password, Secret[str])
+    assert_type(login.password.reveal(), str)
     settings = RegistrySettings(token_hosts=["t.example"])
     client = RegistryClient({"docker.io": login}, registries={"r.example": settings}, ttl_s=60, environ={})
     assert_type(client.provides, frozenset[str])

@@ -183,7 +183,7 @@ def test_a_helper_is_asked_as_docker_asks_it(
 ) -> None:
     environ = helper(tmp_path, ANSWER)
     login = DockerConfig(json.dumps(content).encode(), origin="c", environ=environ).for_registry(registry)
-    assert (login and (login.username, login.password)) == found
+    assert (login and (login.username, login.password.reveal())) == found
 
 
 def test_a_helper_may_give_an_identity_token(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 import attrs
 import msgspec
 
+from safeupdater.domain.secret import Secret
 from safeupdater.errors import MalformedResponse, RegistryError
 from safeupdater.registries.oci import failures
 from safeupdater.registries.oci.cache import SharedCache
@@ -69,7 +70,7 @@ def _challenges(header: str) -> list[Challenge]:
 
 @attrs.frozen
 class _Token:
-    value: str = attrs.field(repr=False)
+    value: Secret[str]
     ttl_s: float
 
 
@@ -172,7 +173,7 @@ class Authenticator:
             lambda: self._fetch(challenge, asked, deadline),
             ttl_s=lambda token: token.ttl_s,
         )
-        return Authorization(f"Bearer {token.value}")
+        return Authorization(Secret(f"Bearer {token.value.reveal()}"))
 
     def _fetch(self, challenge: Challenge, asked: failures.Asked, deadline: Deadline) -> _Token:
         realm = parse_url(challenge.realm)
@@ -211,7 +212,7 @@ class Authenticator:
         query = {"service": service, "scope": f"repository:{repository}:pull"}
         if login is not None and login.identity_token:
             form = {"grant_type": "refresh_token", "client_id": _CLIENT_ID, **query}
-            body = urlencode({**form, "refresh_token": login.identity_token}).encode()
+            body = urlencode({**form, "refresh_token": login.identity_token.reveal()}).encode()
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             return Request(url=realm, method="POST", headers=headers, body=body, limit_bytes=limit)
         asked = urlencode({name: value for name, value in query.items() if value}, quote_via=quote, safe="")
@@ -239,7 +240,7 @@ class Authenticator:
         value = body.token or body.access_token
         if not isinstance(value, str) or _TOKEN.fullmatch(value) is None:
             raise MalformedResponse(f"the token service of {asked.registry} gave no token: try again later")
-        return _Token(value, self._ttl_s(body.expires_in))
+        return _Token(Secret(value), self._ttl_s(body.expires_in))
 
     def _ttl_s(self, claimed: object) -> float:
         limits = self._limits

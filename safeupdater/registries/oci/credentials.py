@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ import attrs
 import msgspec
 
 from safeupdater.domain.artifact import DEFAULT_REGISTRY
+from safeupdater.domain.secret import Secret, secret_text
 from safeupdater.errors import RegistryError
 from safeupdater.registries.oci.helpers import CredentialHelper
 from safeupdater.registries.oci.settings import MIB, normalized_host
@@ -25,17 +27,17 @@ _Value = TypeVar("_Value")
 class Credentials:
     """A login at one registry: a user with a password or access token, or an OAuth2 identity token.
 
-    Secrets are never shown by ``repr`` or ``str``.
+    Both may be given as text, and are kept as ``Secret``: nothing shows, pickles or formats them.
     """
 
     username: str = ""
-    password: str = attrs.field(default="", repr=False)
-    identity_token: str = attrs.field(default="", repr=False)
+    password: Secret[str] = attrs.field(default=Secret(""), converter=secret_text, repr=False)
+    identity_token: Secret[str] = attrs.field(default=Secret(""), converter=secret_text, repr=False)
 
-    def basic_header(self) -> str:
+    def basic_header(self) -> Secret[str]:
         """The value of an ``Authorization`` header by RFC 7617."""
-        pair = f"{self.username}:{self.password}".encode()
-        return "Basic " + base64.b64encode(pair).decode("ascii")
+        pair = Secret(f"{self.username}:{self.password.reveal()}".encode())
+        return Secret("Basic " + base64.b64encode(pair.reveal()).decode("ascii"))
 
 
 class CredentialSource(Protocol):
@@ -161,6 +163,13 @@ class DockerConfig:
             raise _unusable(self._origin, f"the auth of {registry} is not base64 of user:password")
         return Credentials(username=username, password=password.rstrip("\0"))
 
+    def stored_secrets(self) -> Iterator[Secret[str]]:
+        """Every password and token that the document itself holds, as it stands there and decoded."""
+        for entry in self._auths.values():
+            pair = _base64_text(entry.auth)
+            values = (entry.password, entry.identitytoken, entry.auth, pair.partition(":")[2].rstrip("\0"))
+            yield from (Secret(value) for value in values if value)
+
 
 def _base64_text(encoded: str) -> str:
     """What base64 text says; nothing where it is not that."""
@@ -194,6 +203,15 @@ def default_credentials(environ: Mapping[str, str]) -> CredentialSource:
     return _Ambient(environ)
 
 
+def stored_secrets(environ: Mapping[str, str]) -> tuple[Secret[str], ...]:
+    """The passwords and tokens in those places, for taking them out of logs; helpers are not asked."""
+    found: list[Secret[str]] = []
+    with contextlib.suppress(RegistryError):
+        for config in _Ambient(environ).configs():
+            found += config.stored_secrets()
+    return tuple(found)
+
+
 class _Ambient:
     """Reads the places anew at each look-up, so that a new `docker login` is seen; callers cache."""
 
@@ -201,10 +219,11 @@ class _Ambient:
         self._environ = environ
 
     def for_registry(self, registry: str) -> Credentials | None:
-        found = (config.for_registry(registry) for config in self._configs())
+        found = (config.for_registry(registry) for config in self.configs())
         return next((login for login in found if login is not None), None)
 
-    def _configs(self) -> Iterator[DockerConfig]:
+    def configs(self) -> Iterator[DockerConfig]:
+        """The documents that are there, in their order."""
         inline = self._environ.get("DOCKER_AUTH_CONFIG")
         if inline:
             yield DockerConfig(inline.encode(), origin="DOCKER_AUTH_CONFIG", environ=self._environ)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from safeupdater._version import __version__
+from safeupdater.domain.secret import Secret
 from safeupdater.errors import MalformedResponse, RegistryError
 from safeupdater.registries.oci import failures
 from safeupdater.registries.oci.egress import Origin, Reach, Url
@@ -40,7 +41,7 @@ class Peer:
 class Authorization:
     """The value of an ``Authorization`` header. Never shown: not in a repr, not in a traceback's locals."""
 
-    value: str = attrs.field(repr=False)
+    value: Secret[str]
 
 
 @attrs.frozen(kw_only=True)
@@ -198,7 +199,7 @@ def _headers(request: Request) -> dict[str, str]:
     # No compression: what a body may grow to is then what was sent, and a bomb cannot be one.
     headers = {"User-Agent": f"safeupdater/{__version__}", "Accept-Encoding": "identity", **request.headers}
     if request.authorization is not None:
-        headers["Authorization"] = request.authorization.value
+        headers["Authorization"] = request.authorization.value.reveal()
     return headers
 
 
