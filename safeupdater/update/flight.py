@@ -115,8 +115,10 @@ class Flight:
         needed_s = (for_s if for_s > CALL_DEADLINE_S else CALL_DEADLINE_S) + _LEASE_MARGIN_S
         if needed_s <= self.lease_until_s - now_s <= 4 * needed_s:
             return
-        self.lease = store.renew(self.lease, 2 * needed_s)
-        self.lease_until_s = now_s + 2 * needed_s
+        # The usual calls after it are covered too; a long one keeps others waiting no longer than it must.
+        ttl_s = needed_s + LEASE_S / 2
+        self.lease = store.renew(self.lease, ttl_s)
+        self.lease_until_s = now_s + ttl_s
 
     def entry(self, event: Event, number: int, at: datetime) -> JournalEntry:
         """The journal entry as observers are told of it; its position is only known to the store."""

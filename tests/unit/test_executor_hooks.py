@@ -1,0 +1,54 @@
+"""Hooks and the lease: a hook may take its own time-out, and nobody else runs it meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from safeupdater.domain.operation import Outcome, StepOutcome
+from tests.support.engine import Bench, policy_with
+
+
+class SlowHook:
+    """Takes a while; meanwhile another process recovers what it can."""
+
+    def __init__(self, takes_s: float) -> None:
+        self.takes_s = takes_s
+        self.bench = Bench()
+        self.ran: list[str] = []
+        self.seen: list[tuple[Outcome, str]] = []
+
+    def run(self, hook: Any, operation: Any, target: Any) -> StepOutcome:
+        self.ran.append(hook.name)
+        assert operation.deadline_s >= hook.timeout_s
+        if len(self.ran) == 1:
+            self.bench.clock.advance(self.takes_s)
+            self.seen = [(item.outcome, item.code) for item in self.bench.process().recover()]
+        return StepOutcome()
+
+
+@pytest.mark.parametrize(
+    ("point", "timeout", "takes_s"),
+    [("before_switch", "2h", 7100), ("after_commit", "10m", 590), ("after_commit", "3d", 250_000)],
+)
+def test_a_hook_keeps_the_lease_for_its_whole_time_out(point: str, timeout: str, takes_s: float) -> None:
+    hook = SlowHook(takes_s)
+    spec = {"name": "tell", "point": point, "command": ["tell"], "timeout": timeout}
+    bench = hook.bench = Bench(policy_with(hooks=[spec]), hooks=hook)
+
+    assert bench.run(bench.plan()).outcome is Outcome.SUCCEEDED
+    assert hook.seen == [(Outcome.INTERRUPTED, "target_busy")]
+    assert hook.ran == ["tell"]
+
+
+def test_after_a_long_hook_the_lease_is_no_longer_than_usual() -> None:
+    hook = SlowHook(1.0)
+    spec = {"name": "tell", "point": "before_switch", "command": ["tell"], "timeout": "7d"}
+    bench = hook.bench = Bench(policy_with(hooks=[spec]), hooks=hook)
+    operation_id = bench.open()
+    bench.steps_until(operation_id, "Watching")
+
+    bench.clock.advance(601.0)
+    bench.process().recover()
+    assert bench.state(operation_id) == "Succeeded"
