@@ -43,14 +43,15 @@ DURATION = Duration()
 
 @click.command(cls=Command)
 @click.argument("target")
+@click.option("--to", metavar="VERSION", help="An earlier version or digest. Default: the one before.")
 @_BY
 @click.pass_obj
-def rollback(session: Session, target: str, by: str | None) -> int:
+def rollback(session: Session, target: str, to: str | None, by: str | None) -> int:
     """Bring back the version before, and watch it like any update."""
     with working(session) as (updater, _):
         target_id = find_asset(updater.inventory, target).target_id
         with shown(session, updater):
-            result = updater.rollback(target_id, by=by or session.caller)
+            result = updater.rollback(target_id, by=by or session.caller, to=to)
     show_results(session, [result])
     if result.outcome is Outcome.SUCCEEDED:
         left = result.changes[0].current.version_text

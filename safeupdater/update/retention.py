@@ -12,6 +12,7 @@ from safeupdater.domain.operation import OperationPlanned, Snapshot
 from safeupdater.domain.plan import Approval, Plan
 from safeupdater.protocols import Backend, StateStore
 from safeupdater.update.machine import is_ended, replay
+from safeupdater.update.quarantine import why_quarantined
 from safeupdater.update.states import Succeeded
 
 _PLANS_FOR = timedelta(days=1)
@@ -104,5 +105,14 @@ def _is_kept(store: StateStore, snapshot: Snapshot, newer: int, now: datetime) -
         return True, False
     policy = opened.settings.rollback
     is_young = now - snapshot.taken_at < timedelta(seconds=policy.retain_s)
-    is_previous = isinstance(state, Succeeded)
-    return is_previous and is_young and newer < policy.keep_previous, is_previous
+    if not isinstance(state, Succeeded) or opened.restores is not None:
+        return False, False  # what a way back left is nothing to go back to
+    is_kept = is_young and newer < policy.keep_previous
+    return is_kept, not _is_quarantined(store, opened, now)
+
+
+def _is_quarantined(store: StateStore, opened: OperationPlanned, now: datetime) -> bool:
+    """Whether nobody would want to go back to what an update replaced."""
+    return any(
+        why_quarantined(store, change.asset_id, change.current, now) is not None for change in opened.changes
+    )

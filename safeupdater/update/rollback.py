@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import attrs
-
-from safeupdater.domain.change import Change, VersionChangeType
-from safeupdater.domain.decision import Decision, Reason, Verdict
 from safeupdater.domain.health import Condition
 from safeupdater.domain.operation import (
     AbortRequested,
     Event,
-    OperationPlanned,
     Outcome,
     Quarantine,
     Resolution,
     Resolved,
-    Snapshot,
 )
-from safeupdater.domain.plan import PlannedUpdate
 from safeupdater.errors import IllegalTransition, RollbackError, SafeUpdaterError, VersionConflict
 from safeupdater.protocols import Backend, Clock, StateStore
 from safeupdater.update.executor import UpdateExecutor
@@ -30,9 +23,9 @@ from safeupdater.update.retention import (
     JournalRetention,
     collect_snapshots,
     forget_the_past,
-    snapshots,
 )
-from safeupdater.update.states import RollbackFailed, State, Succeeded
+from safeupdater.update.states import RollbackFailed, State
+from safeupdater.update.versions import earlier_version, reversed_update
 
 _READY = frozenset({Condition.READY})
 _ALIVE = frozenset({Condition.READY, Condition.UNREADY, Condition.STARTING})
@@ -102,10 +95,12 @@ class RollbackManager:
 
     # --- rollback by hand -----------------------------------------------------------------------------------
 
-    def rollback(self, target_id: str, *, by: str) -> OperationResult:
+    def rollback(self, target_id: str, *, by: str, to: str | None = None) -> OperationResult:
         """Brings back the last good version of a target, watching it like any update.
 
-        An update of the target that is still under way is turned back instead.
+        Passed over is what somebody left by hand, what is in quarantine, and what runs already; ``to``
+        names an earlier version or digest instead, even one in quarantine. An update of the target that is
+        still under way is turned back instead.
 
         Raises:
             RollbackError: there is no snapshot to go back to.
@@ -113,10 +108,9 @@ class RollbackManager:
         open_id = self._open_operation(target_id)
         if open_id is not None:
             return self._turn_back(open_id, target_id, by)
-        opened, snapshot = self._last_good(target_id)
-        opened_id = self._executor.open_return(
-            _reversed(opened, by), opened.settings, restores=snapshot.operation_id
-        )
+        opened, snapshot = earlier_version(self._store, target_id, self._clock.now(), to)
+        planned = reversed_update(self._store, opened, by)
+        opened_id = self._executor.open_return(planned, opened.settings, restores=snapshot.operation_id)
         if isinstance(opened_id, OperationResult):
             return opened_id
         return self._executor.run([opened_id])[0]
@@ -126,22 +120,6 @@ class RollbackManager:
             return self.resolve(target_id, Resolution.RESTORE, by=by)
         self.abort(target_id, by=by, reason="rollback")
         return self._executor.run([operation_id])[0]
-
-    def _last_good(self, target_id: str) -> tuple[OperationPlanned, Snapshot]:
-        for snapshot in sorted(
-            snapshots(self._store, target_id), key=lambda item: item.taken_at, reverse=True
-        ):
-            entries = self._store.load(snapshot.operation_id)
-            opened = entries[0].event if entries else None
-            if isinstance(opened, OperationPlanned) and isinstance(
-                replay(entry.event for entry in entries), Succeeded
-            ):
-                return opened, snapshot
-        raise RollbackError(
-            f"{target_id} has no earlier version to go back to: no snapshot of a finished update is kept",
-            code="no_snapshot",
-            target_id=target_id,
-        )
 
     # --- what people decide ---------------------------------------------------------------------------------
 
@@ -257,19 +235,3 @@ class RollbackManager:
 
 def _is_busy(result: OperationResult) -> bool:
     return result.outcome is Outcome.INTERRUPTED and result.code == "target_busy"
-
-
-def _reversed(opened: OperationPlanned, by: str) -> PlannedUpdate:
-    reason = Reason(
-        code="rollback_requested", message=f"{by} asked for the version before", verdict=Verdict.APPROVE
-    )
-    changes = tuple(
-        Change(
-            asset_id=change.asset_id,
-            current=change.new,
-            new=change.current,
-            change_type=VersionChangeType.UNKNOWN,
-        )
-        for change in opened.changes
-    )
-    return attrs.evolve(opened.planned, changes=changes, decision=Decision.because(reason), alternatives=())

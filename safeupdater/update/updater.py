@@ -245,9 +245,9 @@ class Updater:
         """Finishes what was interrupted; see ``RollbackManager.recover``."""
         return self.rollbacks.recover(wait_s=wait_s)
 
-    def rollback(self, target_id: str, *, by: str) -> OperationResult:
-        """Brings back the version before; see ``RollbackManager.rollback``."""
-        return self.rollbacks.rollback(target_id, by=by)
+    def rollback(self, target_id: str, *, by: str, to: str | None = None) -> OperationResult:
+        """Brings back the version before, or ``to`` an earlier one; see ``RollbackManager.rollback``."""
+        return self.rollbacks.rollback(target_id, by=by, to=to)
 
     def resolve(
         self, target_id: str, resolution: Resolution, *, by: str, reason: str = ""

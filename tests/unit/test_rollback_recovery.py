@@ -71,14 +71,14 @@ def test_recovery_leaves_alone_what_waits_for_a_person(make: Any) -> None:
 # --- rollback by hand ---------------------------------------------------------------------------------------
 
 
-def test_a_rollback_by_hand_brings_the_version_before_and_another_brings_the_new_one_again() -> None:
+def test_a_rollback_by_hand_brings_the_version_before_and_one_by_name_the_new_one_again() -> None:
     bench = Bench()
     assert bench.run(bench.plan()).succeeded
     config = dict(bench.world.containers["web"].config)
     assert bench.updater.rollback(WEB, by="ada").succeeded
     assert bench.running == {"web": "1.0.0"}
     assert bench.world.containers["web"].config == config
-    assert bench.updater.rollback(WEB, by="ada").succeeded
+    assert bench.updater.rollback(WEB, by="ada", to="1.1.0").succeeded
     assert bench.running == {"web": "1.1.0"}
     assert bench.store.unfinished() == ()
 
