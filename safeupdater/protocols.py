@@ -419,10 +419,16 @@ class StateStore(Protocol):
         """
         ...
 
-    def put_many(self, kind: str, values: Mapping[str, object]) -> None:
-        """Writes many records of a kind in one durable write, whatever their versions are.
+    def put_many(
+        self, kind: str, values: Mapping[str, object], *, expected: Mapping[str, int] | None = None
+    ) -> None:
+        """Writes many records of a kind in one durable write, where they are at the ``expected`` versions.
 
         All of them or none; only snapshots may be written one by one, after all were found fit to be.
+        What ``expected`` does not name is written whatever its version is; 0 means that it is not there.
+
+        Raises:
+            VersionConflict: somebody else wrote one of them first.
         """
         ...
 

@@ -117,13 +117,18 @@ class JsonFileStore:
                 )
             return version
 
-    def put_many(self, kind: str, values: Mapping[str, object]) -> None:
+    def put_many(
+        self, kind: str, values: Mapping[str, object], *, expected: Mapping[str, int] | None = None
+    ) -> None:
         """See ``StateStore.put_many``: one line with one sync, all or none.
 
         Snapshots, which are files of their own, are checked together and written one by one.
         """
         with self._mutex, self._naming("writing"):
-            versions = {key: self._book.plan_put(kind, key, value, None) for key, value in values.items()}
+            wanted = expected or {}
+            versions = {
+                key: self._book.plan_put(kind, key, value, wanted.get(key)) for key, value in values.items()
+            }
             if kind == "snapshot":
                 for key, value in values.items():
                     self._put_file(kind, key, value, versions[key])

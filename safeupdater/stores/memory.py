@@ -37,10 +37,15 @@ class MemoryStore:
             self._book.apply_put(kind, key, value, version)
             return version
 
-    def put_many(self, kind: str, values: Mapping[str, object]) -> None:
+    def put_many(
+        self, kind: str, values: Mapping[str, object], *, expected: Mapping[str, int] | None = None
+    ) -> None:
         """See ``StateStore.put_many``: all or none."""
+        wanted = expected or {}
         with self._lock:
-            versions = {key: self._book.plan_put(kind, key, value, None) for key, value in values.items()}
+            versions = {
+                key: self._book.plan_put(kind, key, value, wanted.get(key)) for key, value in values.items()
+            }
             for key, value in values.items():
                 self._book.apply_put(kind, key, value, versions[key])
 

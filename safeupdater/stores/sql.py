@@ -108,16 +108,19 @@ class SqlStore:
         body = self._encode(kind, key, value)
         return self._session.write(lambda connection: put_record(connection, kind, key, body, expected))
 
-    def put_many(self, kind: str, values: Mapping[str, object]) -> None:
+    def put_many(
+        self, kind: str, values: Mapping[str, object], *, expected: Mapping[str, int] | None = None
+    ) -> None:
         """See ``StateStore.put_many``: one transaction."""
         for key, value in values.items():
             kind_of(kind, value)
             require_key(key)
         bodies = {key: self._encode(kind, key, value) for key, value in values.items()}
+        wanted = expected or {}
 
         def put_all(connection: Connection) -> None:
             for key, body in bodies.items():
-                put_record(connection, kind, key, body, None)
+                put_record(connection, kind, key, body, wanted.get(key))
 
         self._session.write(put_all)
 

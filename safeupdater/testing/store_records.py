@@ -159,6 +159,20 @@ class RecordTests(StoreTests):
         assert min(versions) > 0
         store.close()
 
+    def test_many_records_are_written_only_at_the_expected_versions(
+        self, store: StateStore, tmp_path: Path, clock: FakeClock
+    ) -> None:
+        known = store.put("asset", "a", asset("a", "1.0.0"))
+        values = {name: asset(name, "2.0.0") for name in ("a", "b", "c")}
+        for wrong in ({"a": known + 1}, {"a": 0}, {"a": known, "b": 7}):
+            with pytest.raises(VersionConflict):
+                store.put_many("asset", values, expected=wrong)
+        assert [key for key, _ in store.iterate("asset")] == ["a"]
+        store.put_many("asset", values, expected={"a": known, "b": 0})
+        store = self.reopened(store, tmp_path, clock)
+        assert {key: stored.value for key, stored in store.iterate("asset")} == values
+        store.close()
+
     def test_many_snapshots_are_checked_before_any_is_written(
         self, store: StateStore, tmp_path: Path, clock: FakeClock
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -12,11 +13,17 @@ import attrs
 from safeupdater.domain.asset import Asset, AssetStatus, AssetType, UpdateRecord
 from safeupdater.domain.notice import ScanFinished
 from safeupdater.domain.operation import Outcome
-from safeupdater.domain.plan import Plan
+from safeupdater.domain.plan import Plan, UnknownAsset
 from safeupdater.errors import InvalidReference, VersionConflict
 from safeupdater.protocols import ScanReport, StateStore, Stored
+from safeupdater.update.accounts import update_asset
 
 _KEPT_WHILE_UNCHANGED = frozenset({AssetStatus.UPDATE_AVAILABLE, AssetStatus.ROLLED_BACK})
+_NOT_FOLLOWED = frozenset({"disabled", "pinned_by_digest"})
+"""Why nothing is looked for: that is no failure to find out, so nothing is on offer."""
+
+_TRIES = 10
+_Read = Mapping[str, Stored[object]]
 _KEPT_WHILE_OPEN = frozenset({AssetStatus.UPDATING, AssetStatus.HELD})
 
 
@@ -47,60 +54,55 @@ class Inventory:
 
     # --- recording ------------------------------------------------------------------------------------------
 
-    def record(self, report: ScanReport, now: datetime) -> ScanFinished:
+    def record(self, report: ScanReport, now: datetime, *, began: datetime | None = None) -> ScanFinished:
         """Takes in a scan: new assets are added, known ones updated, and what is gone is marked removed.
 
-        Only a complete scan can tell that something in its scope is gone.
+        Only a complete scan can tell that something in its scope is gone. An update that ends while the scan
+        (which ``began`` then) is made or written says more than the scan, so its asset is left alone.
+
+        Raises:
+            StoreError: the store did not answer.
         """
-        stored = dict(self._store.iterate("asset", report.scope))
-        seen: dict[str, Asset] = {}
-        added = updated = 0
-        for asset in report.assets:
-            known = _asset_in(stored.get(asset.id) or self._store.get("asset", asset.id))
-            seen[asset.id] = (
-                attrs.evolve(asset, last_scan=now) if known is None else _merged(known, asset, now)
-            )
-            added += known is None
-            updated += known is not None and _is_changed(known, seen[asset.id])
-        gone = _gone(map(_asset_in, stored.values()), seen, now) if report.complete else {}
-        self._put({**seen, **gone})
-        return ScanFinished(
-            at=now, seen=len(report.assets), added=added, updated=updated, removed=len(gone),
-            problems=report.problems,
-        )  # fmt: skip
+        first = read = self._read(report)
+        for _ in range(_TRIES):
+            taken = _taken_in(report, now, read, _late(first, read, began))
+            try:
+                self._store.put_many("asset", taken.assets, expected=taken.versions)
+            except VersionConflict:
+                read = self._read(report)
+            else:
+                return taken.finished
+        return self._put_singly(_taken_in(report, now, read, _late(first, read, began)))
 
-    def _put(self, assets: Mapping[str, Asset]) -> None:
-        """Writes many assets at once, since each write of its own may cost a sync."""
-        busy = {key: asset for key, asset in assets.items() if asset.status is AssetStatus.UPDATING}
-        others = {key: asset for key, asset in assets.items() if key not in busy}
-        self._store.put_many("asset", others)
-        for key, asset in busy.items():
-            self._put_busy(key, asset)
-
-    def _put_busy(self, key: str, seen: Asset) -> None:
-        """Writes an asset that is being updated, unless the update has just ended and says more than we."""
-        stored = self._store.get("asset", key)
-        known = _asset_in(stored)
-        if stored is None or known is None or known.status is AssetStatus.UPDATING:
+    def _put_singly(self, taken: _Taken) -> ScanFinished:
+        """Writes what nobody else is writing at the very moment; what they write is newer than the scan."""
+        for key, asset in taken.assets.items():
             with contextlib.suppress(VersionConflict):
-                self._store.put("asset", key, seen, expected=stored.version if stored else 0)
+                self._store.put("asset", key, asset, expected=taken.versions[key])
+        return taken.finished
+
+    def _read(self, report: ScanReport) -> _Read:
+        """What is known of a report's scope and of its assets, which may lie outside of it."""
+        found = dict(self._store.iterate("asset", report.scope))
+        for asset in report.assets:
+            if asset.id not in found and (stored := self._store.get("asset", asset.id)) is not None:
+                found[asset.id] = stored
+        return found
 
     def record_plan(self, plan: Plan) -> None:
-        """Takes in what a plan found: the version on offer, or why none is known."""
+        """Takes in what a plan found: the version on offer, or why none is known.
+
+        An asset that was updated since the plan was made is left alone.
+        """
         offered = {
             change.asset_id: change.new.version_text for update in plan.updates for change in update.changes
         }
-        causes = {item.asset_id: f"{item.code}: {item.message}" for item in plan.unknown}
+        causes = {item.asset_id: item for item in plan.unknown}
         for asset_id in (*offered, *causes, *plan.current):
-            asset = self.get(asset_id)
-            if asset is None:
-                continue
-            checked = attrs.evolve(
-                asset, available_version=offered.get(asset_id), unknown_cause=causes.get(asset_id)
+            checked = functools.partial(
+                _checked, plan.created_at, offered.get(asset_id), causes.get(asset_id)
             )
-            checked = _with_availability(checked)
-            if checked != asset:
-                self._store.put("asset", asset_id, checked)
+            update_asset(self._store, asset_id, checked)
 
     # --- asking ---------------------------------------------------------------------------------------------
 
@@ -157,6 +159,72 @@ class Inventory:
             asset = _asset_in(stored)
             if asset is not None:
                 yield asset
+
+
+@attrs.frozen(kw_only=True)
+class _Taken:
+    """What a scan makes of the assets, and the versions of the records that it was made from."""
+
+    assets: Mapping[str, Asset]
+    versions: Mapping[str, int]
+    finished: ScanFinished
+
+
+def _taken_in(report: ScanReport, now: datetime, read: _Read, late: frozenset[str]) -> _Taken:
+    known = {key: asset for key, stored in read.items() if (asset := _asset_in(stored)) is not None}
+    seen = {
+        asset.id: _merged(known[asset.id], asset, now)
+        if asset.id in known
+        else attrs.evolve(asset, last_scan=now)
+        for asset in report.assets
+    }
+    gone = _gone(known.values(), seen, now) if report.complete else {}
+    written = {key: asset for key, asset in {**seen, **gone}.items() if key not in late}
+    finished = ScanFinished(
+        at=now,
+        seen=len(report.assets),
+        added=sum(key not in known for key in written),
+        updated=sum(
+            key in seen and key in known and _is_changed(known[key], asset) for key, asset in written.items()
+        ),
+        removed=sum(key in gone for key in written),
+        problems=report.problems,
+    )
+    versions = {key: read[key].version if key in read else 0 for key in written}
+    return _Taken(assets=written, versions=versions, finished=finished)
+
+
+def _late(first: _Read, read: _Read, began: datetime | None) -> frozenset[str]:
+    """The assets of which an update ended since the scan began: what was seen of them is no longer so."""
+    return frozenset(
+        key
+        for key, stored in read.items()
+        if (asset := _asset_in(stored)) is not None
+        and (_was_updated_since(asset, began) or _has_other_history(_asset_in(first.get(key)), asset))
+    )
+
+
+def _was_updated_since(asset: Asset, when: datetime | None) -> bool:
+    return when is not None and asset.last_update is not None and asset.last_update > when
+
+
+def _has_other_history(before: Asset | None, after: Asset) -> bool:
+    return before is not None and before.update_history != after.update_history
+
+
+def _checked(
+    planned: datetime | None, offered: str | None, unknown: UnknownAsset | None, asset: Asset
+) -> Asset:
+    """An asset with what a check found; where none could be made, what was known before stays known."""
+    if _was_updated_since(asset, planned):
+        return asset
+    if unknown is None:
+        found = attrs.evolve(asset, available_version=offered, unknown_cause=None)
+        return _with_availability(found)
+    cause = f"{unknown.code}: {unknown.message}"
+    if unknown.code in _NOT_FOLLOWED:
+        return _with_availability(attrs.evolve(asset, available_version=None, unknown_cause=cause))
+    return attrs.evolve(asset, unknown_cause=cause)
 
 
 def _asset_in(stored: Stored[object] | None) -> Asset | None:

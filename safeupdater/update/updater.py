@@ -139,6 +139,7 @@ class Updater:
         finished: list[ScanFinished] = []
         problems: list[str] = []
         for backend in self.backends:
+            began = self.clock.now()
             try:
                 with border(f"the backend {type(backend).__name__}"):
                     report = backend.scan()
@@ -150,7 +151,7 @@ class Updater:
                 continue
             assets += report.assets
             problems += report.problems
-            finished.append(self.inventory.record(report, self.clock.now()))
+            finished.append(self.inventory.record(report, self.clock.now(), began=began))
             self._notifier.tell(finished[-1])
         self._checkpoint()
         return Scan(assets=tuple(assets), finished=tuple(finished), problems=tuple(problems))

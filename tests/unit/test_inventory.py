@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from safeupdater.backends.memory import CRASHES, GOOD
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.asset import STATUS_TRANSITIONS, Asset, AssetStatus, AssetType
 from safeupdater.domain.operation import Outcome, Resolution
+from safeupdater.domain.plan import Plan, UnknownAsset
 from safeupdater.errors import InvalidReference
 from safeupdater.protocols import ScanReport
 from safeupdater.stores.memory import MemoryStore
@@ -144,20 +146,97 @@ def test_a_scan_is_one_write(store: MemoryStore) -> None:
     assert inventory.statistics().total_assets == 500
 
 
-def test_a_scan_does_not_overwrite_an_update_that_ends_meanwhile(store: MemoryStore) -> None:
-    class Late:
-        """The update ends between the scan's reading and its writing."""
+class Meanwhile:
+    """A store in which something happens once, right before a certain call."""
 
-        def __getattr__(self, name: str) -> Any:
-            if name == "put_many":
-                store.put("asset", SCOPE + "web", asset(tag="1.1.0"))
-            return getattr(store, name)
+    def __init__(self, inner: Any, name: str, happen: Callable[[], object]) -> None:
+        self.inner, self.name, self.happen = inner, name, happen
+        self.times = 1
 
-    store.put("asset", SCOPE + "web", asset(status=AssetStatus.UPDATING))
-    Inventory(Late()).record(report(asset()), NOW)  # type: ignore[arg-type]
-    found = Inventory(store).get(SCOPE + "web")
+    def __getattr__(self, name: str) -> Any:
+        if name == self.name and self.times:
+            self.times -= 1
+            self.happen()
+        return getattr(self.inner, name)
+
+
+def updated_meanwhile(name: str) -> tuple[Bench, Any, Plan]:
+    """A planned update that another process finishes between our reading and our writing."""
+    bench = Bench()
+    bench.publish()
+    bench.updater.scan()
+    plan = bench.updater.plan()
+    return bench, Meanwhile(bench.store, name, lambda: bench.process().apply(plan)), plan
+
+
+@pytest.mark.parametrize("call", ["put_many", "iterate"])
+def test_a_scan_does_not_overwrite_an_update_that_ends_meanwhile(call: str) -> None:
+    bench, store, _ = updated_meanwhile(call)
+    began, seen = bench.clock.now(), bench.backend.scan()
+    Inventory(store).record(seen, began, began=began)
+    assert_updated(bench)
+
+
+def test_a_scan_that_found_nothing_does_not_remove_what_was_updated_meanwhile() -> None:
+    bench, store, _ = updated_meanwhile("put_many")
+    nothing = attrs.evolve(bench.backend.scan(), assets=())
+    finished = Inventory(store).record(nothing, bench.clock.now())
+    assert finished.removed == 0
+    assert_updated(bench)
+
+
+@pytest.mark.parametrize("call", ["put", "get"])
+def test_a_plan_does_not_overwrite_an_update_that_ends_meanwhile(call: str) -> None:
+    bench, store, plan = updated_meanwhile(call)
+    # Something to write: what is on offer is forgotten first.
+    known = bench.updater.inventory.get(WEB)
+    assert known is not None
+    bench.store.put("asset", WEB, attrs.evolve(known, available_version=None, status=AssetStatus.HEALTHY))
+    Inventory(store).record_plan(plan)
+    assert_updated(bench)
+
+
+def assert_updated(bench: Bench) -> None:
+    found = bench.updater.inventory.get(WEB)
     assert found is not None
-    assert (found.status, found.image.version_text) == (AssetStatus.HEALTHY, "1.1.0")
+    assert (found.status, found.current_version) == (AssetStatus.HEALTHY, "1.1.0")
+    assert found.available_version is None
+    assert [record.outcome for record in found.update_history] == ["succeeded"]
+
+
+def test_where_others_write_all_the_time_a_scan_writes_what_it_can(store: MemoryStore) -> None:
+    store.put("asset", SCOPE + "web", asset())
+    busy = Meanwhile(store, "put_many", lambda: store.put("asset", SCOPE + "web", asset(tag="1.1.0")))
+    busy.times = 1000
+    Inventory(busy).record(report(asset(), asset("other")), NOW)  # type: ignore[arg-type]
+    assert {item.name: item.last_scan for item in Inventory(store).assets()} == {"web": NOW, "other": NOW}
+
+
+def test_a_check_that_failed_keeps_what_was_on_offer_and_says_why(store: MemoryStore) -> None:
+    inventory = Inventory(store)
+    inventory.record(report(asset(status=AssetStatus.UPDATE_AVAILABLE, available_version="1.1.0")), NOW)
+    down = UnknownAsset(asset_id=SCOPE + "web", code="registry_error", message="it is down")
+    inventory.record_plan(Plan(created_at=NOW, unknown=(down,)))
+    found = inventory.get(SCOPE + "web")
+    assert found is not None
+    assert (found.status, found.available_version) == (AssetStatus.UPDATE_AVAILABLE, "1.1.0")
+    assert found.unknown_cause == "registry_error: it is down"
+
+    inventory.record_plan(Plan(created_at=LATER, current=(SCOPE + "web",)))
+    found = inventory.get(SCOPE + "web")
+    assert found is not None
+    assert (found.status, found.available_version, found.unknown_cause) == (AssetStatus.HEALTHY, None, None)
+
+
+@pytest.mark.parametrize("code", ["disabled", "pinned_by_digest"])
+def test_what_is_not_followed_has_nothing_on_offer(store: MemoryStore, code: str) -> None:
+    inventory = Inventory(store)
+    inventory.record(report(asset(status=AssetStatus.UPDATE_AVAILABLE, available_version="1.1.0")), NOW)
+    left = UnknownAsset(asset_id=SCOPE + "web", code=code, message="so it is")
+    inventory.record_plan(Plan(created_at=NOW, unknown=(left,)))
+    found = inventory.get(SCOPE + "web")
+    assert found is not None
+    assert (found.status, found.available_version) == (AssetStatus.HEALTHY, None)
 
 
 # --- asking -------------------------------------------------------------------------------------------------
