@@ -10,13 +10,14 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from safeupdater.domain.artifact import DEFAULT_REGISTRY
+from safeupdater.domain.secret import Secret
 from safeupdater.errors import BackendError, RegistryError
 
 _HUB_URL = "https://index.docker.io/v1/"
 
 
 class Login(Protocol):
-    """A user with a password or access token, or an OAuth2 identity token; what is not there is ``""``."""
+    """A user with a password or access token, or an OAuth2 identity token; what is not there is empty."""
 
     @property
     def username(self) -> str:
@@ -24,12 +25,12 @@ class Login(Protocol):
         ...
 
     @property
-    def password(self) -> str:
+    def password(self) -> Secret[str]:
         """The password or access token."""
         ...
 
     @property
-    def identity_token(self) -> str:
+    def identity_token(self) -> Secret[str]:
         """The identity token, which goes instead of a password."""
         ...
 
@@ -81,7 +82,7 @@ def pull_header(logins: Logins, registry: str) -> Mapping[str, str]:
         return {}
     said = {"serveraddress": _HUB_URL if registry == DEFAULT_REGISTRY else registry}
     if login.identity_token:
-        said["identitytoken"] = login.identity_token
+        said["identitytoken"] = login.identity_token.reveal()
     else:
-        said |= {"username": login.username, "password": login.password}
+        said |= {"username": login.username, "password": login.password.reveal()}
     return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(said).encode()).decode("ascii")}
