@@ -265,6 +265,10 @@ class Backend(Protocol):
     Every step observes, acts, and observes again. A call that did not answer raises ``BackendError``:
     whether it took effect is then unknown, and the step is performed again. Operations that are under way
     together call it from threads of their own.
+
+    A backend is called on a further thread and given up after ``deadline_s`` of the operation, unless it has
+    an attribute ``keeps_deadlines`` that is true: then its calls end in time by themselves. The same holds
+    for sources of tags and facts, for hooks and for an admission.
     """
 
     @property
@@ -511,7 +515,11 @@ class StateStore(Protocol):
 
 @runtime_checkable
 class Observer(Protocol):
-    """Told what happened, after it is durable. What it raises never stops an update."""
+    """Told what happened, after it is durable. What it raises never stops an update.
+
+    Each is told on a thread of its own. One that takes longer than a few seconds is left behind: nothing
+    waits for it any more, and the other observers get the alert ``observer_hangs``.
+    """
 
     def notify(self, happening: JournalEntry | Notice) -> None:
         """Takes one journal entry or notice."""

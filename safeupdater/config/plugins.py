@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from safeupdater.config.kinds import suggestion
+from safeupdater.deadlines import Patience
 from safeupdater.domain.candidate import Candidate
 from safeupdater.domain.decision import Decision, Verdict
 from safeupdater.errors import PluginError
@@ -80,7 +79,10 @@ class DeadlineGate:
 
     _gate: Gate
     deadline_s: float = GATE_DEADLINE_S
-    _abandoned: tuple[threading.Thread, ...] = attrs.field(default=(), init=False, repr=False)
+    _patience: Patience = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._patience = Patience(f"Gate {self.name}")
 
     @property
     def name(self) -> str:
@@ -99,30 +101,17 @@ class DeadlineGate:
             Exception: whatever the gate raised; ``evaluate`` turns it into a rejection.
             PluginError: the gate tried to end the program or the thread.
         """
-        self._abandoned = tuple(thread for thread in self._abandoned if thread.is_alive())
-        if self._abandoned:
-            return self._late("still hangs in an earlier call")
-        answers: queue.SimpleQueue[Decision | BaseException] = queue.SimpleQueue()
-        thread = threading.Thread(
-            target=self._ask, args=(candidate, answers), name=f"safeupdater-gate-{self.name}", daemon=True
-        )
-        thread.start()
         try:
-            answer = answers.get(timeout=self.deadline_s)
-        except queue.Empty:
-            self._abandoned += (thread,)
-            return self._late(f"did not answer within {self.deadline_s:g} s")
-        if isinstance(answer, Exception):
-            raise answer
-        if isinstance(answer, BaseException):
-            raise PluginError(f"the gate {self.name} raised {type(answer).__name__}") from answer
-        return answer
+            return self._patience.ask(lambda: self._ask(candidate), self.deadline_s)
+        except TimeoutError as error:
+            return says(self.name, Verdict.REJECT, "gate_timeout", str(error), fatal=True)
 
-    def _ask(self, candidate: Candidate, answers: queue.SimpleQueue[Decision | BaseException]) -> None:
+    def _ask(self, candidate: Candidate) -> Decision:
         try:
-            answers.put(self._gate(candidate))
-        except BaseException as error:  # noqa: BLE001 - a border: it is given to whoever asked
-            answers.put(error)
-
-    def _late(self, what: str) -> Decision:
-        return says(self.name, Verdict.REJECT, "gate_timeout", f"Gate {self.name} {what}", fatal=True)
+            return self._gate(candidate)
+        except TimeoutError as error:
+            raise PluginError(f"the gate {self.name} raised TimeoutError") from error
+        except Exception:
+            raise
+        except BaseException as error:
+            raise PluginError(f"the gate {self.name} raised {type(error).__name__}") from error

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 
 import attrs
 
-from safeupdater.probes.measure import CannotMeasure, Deadline, call_with_deadline
+from safeupdater.deadlines import call_with_deadline
+from safeupdater.probes.measure import CannotMeasure, Deadline
 from safeupdater.protocols import ProbeTarget
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address

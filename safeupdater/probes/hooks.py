@@ -23,6 +23,8 @@ class CommandHooks:
     may hold secrets, and could be without end.
     """
 
+    keeps_deadlines = True
+
     def run(self, hook: Hook, operation: OperationContext, target: ProbeTarget | None) -> StepOutcome:
         """The outcome of one hook."""
         if hook.in_container:

@@ -7,19 +7,14 @@ is ever put into a sample's detail: answers are foreign content and may hold sec
 from __future__ import annotations
 
 import errno
-import queue
 import ssl
-import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
 
 import attrs
 
 from safeupdater.domain.health import Sample, SampleStatus
 from safeupdater.errors import SafeUpdaterError
-
-Result = TypeVar("Result")
 
 
 class Unhealthy(Exception):
@@ -94,29 +89,3 @@ def _of_connection(error: OSError) -> tuple[SampleStatus, str]:
     if error.errno in _OUR_TROUBLE:
         return SampleStatus.VOID, f"no connection can be made from here ({name})"
     return SampleStatus.FAILED, f"connection failed ({name})"
-
-
-def call_with_deadline(call: Callable[[], Result], timeout_s: float, *, name: str) -> Result:
-    """What a call returns or raises, waited for at most that long on a thread of its own.
-
-    A call that does not come back is abandoned: Python cannot stop it, and its late result goes nowhere.
-
-    Raises:
-        TimeoutError: it was abandoned.
-    """
-    outcome: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            outcome.put((call(), None))
-        except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread, cause and all
-            outcome.put((None, error))
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    try:
-        result, error = outcome.get(timeout=timeout_s)
-    except queue.Empty:
-        raise TimeoutError(f"{name} did not come back within {timeout_s:g} s") from None
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]  # an outcome without an error holds a result

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import cast
 
 import attrs
 
+from safeupdater.deadlines import Patience
 from safeupdater.domain.health import Sample, SampleStatus
 from safeupdater.plugins import find_plugin, plugin_names
-from safeupdater.probes.measure import call_with_deadline
 from safeupdater.protocols import HealthCheck, ProbeTarget
 
 GROUP = "health_checks"
@@ -44,7 +43,10 @@ class GuardedCheck:
 
     name: str
     inner: HealthCheck
-    _busy: threading.Event = attrs.field(factory=threading.Event, init=False, repr=False)
+    _patience: Patience = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._patience = Patience(f"the check {self.name}")
 
     def check(self, target: ProbeTarget, timeout_s: float) -> Sample:
         """The sample of the inner check; ``void`` where it gives none in time."""
@@ -55,23 +57,16 @@ class GuardedCheck:
         return self._guarded(lambda: self.inner.self_test(timeout_s), timeout_s)
 
     def _guarded(self, call: Callable[[], object], timeout_s: float) -> Sample:
-        if self._busy.is_set():
-            return _void(f"the check {self.name} still hangs in an earlier call")
-        self._busy.set()
         try:
-            return call_with_deadline(
-                lambda: self._examined(call), timeout_s, name=f"safeupdater-check-{self.name}"
-            )
-        except TimeoutError:
-            return _void(f"the check {self.name} did not answer in time")
+            return self._patience.ask(lambda: self._examined(call), timeout_s)
+        except TimeoutError as error:
+            return _void(str(error))
 
     def _examined(self, call: Callable[[], object]) -> Sample:
         try:
             answer = call()
         except BaseException as error:  # noqa: BLE001 - SystemExit too: here it can only be the plugin's
             return _void(f"the check {self.name} raised {type(error).__name__}")
-        finally:
-            self._busy.clear()
         if not isinstance(answer, Sample) or not isinstance(answer.status, SampleStatus):
             return _void(f"the check {self.name} gave {type(answer).__name__} instead of a sample")
         return answer

@@ -31,6 +31,8 @@ class StaticTags:
         ('1.27.0', '1.27.1')
     """
 
+    keeps_deadlines = True
+
     def __init__(
         self,
         tags: Mapping[str, Iterable[str]],
@@ -96,6 +98,8 @@ class StaticFacts:
         >>> StaticFacts({"nginx:1.27.1": {"owner": "team-web"}}).provides
         frozenset({'owner'})
     """
+
+    keeps_deadlines = True
 
     def __init__(self, facts: Mapping[str, Mapping[str, object]]) -> None:
         self._facts = {_tagged(key): dict(known) for key, known in facts.items()}

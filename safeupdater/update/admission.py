@@ -46,6 +46,8 @@ class LocalAdmission:
     the later one waits.
     """
 
+    keeps_deadlines = True
+
     def __init__(
         self, store: StateStore, limits: Limits | Callable[[PlannedUpdate], Limits] | None = None
     ) -> None:

@@ -97,14 +97,16 @@ class UpdateExecutor:
         new_id: Callable[[], str],
         admission: Admission | None = None,
         hooks: Hooks | None = None,
-        observers: Iterable[Observer] = (),
+        observers: Iterable[Observer] | Notifier = (),
         progress: Callable[[Progressed], None] | None = None,
         threads: bool = False,
     ) -> None:
         self._store = store
         self._clock = clock
         self._hooks = hooks
-        self._notifier = Notifier(observers)
+        self._notifier = (
+            observers if isinstance(observers, Notifier) else Notifier(observers, threads=threads)
+        )
         self._ports = Ports(
             backends=tuple(backends), store=store, clock=clock, checks=checks, review=review, holder=holder,
             new_id=new_id, admission=admission or LocalAdmission(store), notifier=self._notifier,

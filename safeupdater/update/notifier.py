@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
@@ -11,6 +11,7 @@ from safeupdater.domain.notice import AlertRaised, Notice, Severity
 from safeupdater.domain.operation import Blame, JournalEntry, Outcome
 from safeupdater.errors import ErrorClass, SafeUpdaterError, classify
 from safeupdater.protocols import JournalReader, Observer, StateStore
+from safeupdater.update.listening import LAST_S, TOLD_S, Listener
 from safeupdater.update.result import OperationResult
 
 _ALARMS: Mapping[Outcome, tuple[Severity, str]] = MappingProxyType(
@@ -31,11 +32,29 @@ _ASKED_FOR = "somebody asked for it: nothing needs to be done"
 
 
 class Notifier:
-    """Tells every observer what happened, in order, one at a time; what one raises ends in ``failures``."""
+    """Tells every observer what happened, in order, one at a time; what one raises ends in ``failures``.
 
-    def __init__(self, observers: Iterable[Observer] = (), *, keep: int = 100) -> None:
+    With ``threads`` each is told on a thread of its own and waited for a few seconds at most: one that hangs
+    is left behind, the others get an alert, and nothing else waits for it.
+    """
+
+    def __init__(
+        self,
+        observers: Iterable[Observer] = (),
+        *,
+        keep: int = 100,
+        threads: bool = False,
+        told_s: float = TOLD_S,
+        last_s: float = LAST_S,
+    ) -> None:
         self._observers = tuple(observers)
+        self._listeners = {
+            id(observer): Listener(f"the observer {type(observer).__name__}", told_s=told_s)
+            for observer in self._observers
+            if threads
+        }
         self._keep = keep
+        self._last_s = last_s
         self._turn = threading.RLock()
         self.failures: list[tuple[Observer | JournalReader, Exception]] = []
 
@@ -44,22 +63,37 @@ class Notifier:
 
     def tell(self, happening: JournalEntry | Notice) -> None:
         """Tells one entry or notice."""
-        with self._turn:
-            for observer in self._observers:
-                self._ask(observer, partial(observer.notify, happening))
+        self._ask_all([(observer, partial(observer.notify, happening)) for observer in self._observers])
 
     def follow(self, store: StateStore) -> None:
         """Tells those that read the journal which store it is in."""
-        for reader in self._readers():
-            self._ask(reader, partial(reader.follow, store))
+        self._ask_all([(reader, partial(reader.follow, store)) for reader in self._readers()])
 
     def leave(self) -> None:
-        """Tells those that read the journal that its store is about to close."""
-        for reader in self._readers():
-            self._ask(reader, reader.leave)
+        """Tells those that read the journal that its store is about to close; others may catch up."""
+        self._ask_all([(reader, reader.leave) for reader in self._readers()])
+        for listener in self._listeners.values():
+            listener.finish(self._last_s)
 
     def _readers(self) -> list[JournalReader]:
         return [observer for observer in self._observers if isinstance(observer, JournalReader)]
+
+    def _ask_all(self, questions: Sequence[tuple[Observer | JournalReader, Callable[[], None]]]) -> None:
+        """Asks each, in the same order for everybody; those on threads are then waited for."""
+        waits: list[tuple[Listener, Callable[[], bool]]] = []
+        with self._turn:
+            for observer, act in questions:
+                listener = self._listeners.get(id(observer))
+                if listener is None:
+                    self._ask(observer, act)
+                else:
+                    waits.append((listener, listener.tell(partial(self._ask, observer, act))))
+        for listener, has_kept_up in waits:
+            if not has_kept_up():
+                self.alert(
+                    Severity.WARNING, "observer_hangs", f"{listener.name} does not come back: nothing waits "
+                    "for it any more", "see what it waits for; it is told what it missed when it goes on",
+                )  # fmt: skip
 
     def _ask(self, observer: Observer | JournalReader, act: Callable[[], None]) -> None:
         try:

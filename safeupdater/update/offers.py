@@ -15,7 +15,7 @@ from safeupdater.domain.artifact import Artifact, ChartReference, ImageReference
 from safeupdater.domain.asset import Asset
 from safeupdater.domain.change import Change, VersionChangeType
 from safeupdater.domain.plan import UnknownAsset
-from safeupdater.errors import RegistryError, border
+from safeupdater.errors import PluginError, RegistryError, border
 from safeupdater.protocols import AssetPolicy, TagSource
 
 _STEPS = (
@@ -164,7 +164,11 @@ def _listings(
     for image in images:
         by_place[_place(image)].append(image)
     with border(_THE_SOURCE):
-        return {place: tags.lookup_many(found) for place, found in by_place.items()}
+        listings = {place: tags.lookup_many(found) for place, found in by_place.items()}
+    for answer in listings.values():
+        if not isinstance(answer, Mapping):
+            raise PluginError(f"{_THE_SOURCE} answered a {type(answer).__name__} instead of listings by name")
+    return listings
 
 
 def _place(image: Artifact) -> str:

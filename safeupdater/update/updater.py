@@ -39,6 +39,15 @@ from safeupdater.protocols import (
 from safeupdater.update.admission import Limits, LocalAdmission
 from safeupdater.update.executor import Progressed, UpdateExecutor
 from safeupdater.update.facts import StoreFacts
+from safeupdater.update.guarded import (
+    GuardedAdmission,
+    GuardedBackend,
+    GuardedFacts,
+    GuardedHooks,
+    GuardedTags,
+    guarded,
+    unguarded,
+)
 from safeupdater.update.inventory import Inventory
 from safeupdater.update.notifier import Notifier
 from safeupdater.update.planning import plan_updates
@@ -91,13 +100,17 @@ class Updater:
         self.policy: PolicySource = policy or wiring.policy()
         self.store: StateStore = store or wiring.store(self.clock)
         self._tags = tags
-        self._facts = tuple(facts)
-        self._observers = tuple(observers)
-        self._notifier = Notifier(self._observers)
+        has_threads = not getattr(self.clock, "is_for_one_thread", False)
+        self._notifier = Notifier(observers, threads=has_threads)
         self._analyzer = analyzer or SemVerAnalyzer()
         self.inventory = Inventory(self.store)
+        # Where there are threads, what hangs must hold up itself alone.
+        guard = self._guard = guarded if has_threads else unguarded
+        self._reached: tuple[Backend, ...] = tuple(guard(item, GuardedBackend) for item in self.backends)
+        self._guarded_tags: TagSource | None = None
+        self._facts: tuple[FactSource, ...] = tuple(guard(source, GuardedFacts) for source in facts)
         self.executor = UpdateExecutor(
-            self.backends,
+            self._reached,
             self.store,
             clock=self.clock,
             checks=checks or wiring.checks(),
@@ -106,14 +119,14 @@ class Updater:
             ),
             holder=wiring.holder(),
             new_id=wiring.new_id,
-            admission=admission or LocalAdmission(self.store, self._limits),
-            hooks=hooks or wiring.hooks(),
-            observers=self._observers,
+            admission=guard(admission or LocalAdmission(self.store, self._limits), GuardedAdmission),
+            hooks=guard(hooks or wiring.hooks(), GuardedHooks),
+            observers=self._notifier,
             progress=progress,
-            threads=not getattr(self.clock, "is_for_one_thread", False),
+            threads=has_threads,
         )
         self.rollbacks = RollbackManager(
-            self.executor, self.store, self.backends, clock=self.clock, journal=journal
+            self.executor, self.store, self._reached, clock=self.clock, journal=journal
         )
         self._notifier.follow(self.store)
 
@@ -138,10 +151,10 @@ class Updater:
         assets: list[Asset] = []
         finished: list[ScanFinished] = []
         problems: list[str] = []
-        for backend in self.backends:
+        for backend in self._reached:
             began = self.clock.now()
             try:
-                with border(f"the backend {type(backend).__name__}"):
+                with border(f"the backend {type(getattr(backend, 'inner', backend)).__name__}"):
                     report = backend.scan()
             except (ScanError, PluginError) as error:
                 problems.append(f"{backend.name} on {backend.host}: {error.message}")
@@ -292,7 +305,9 @@ class Updater:
         """Where newer versions are looked for; the registry client is made when it is first needed."""
         if self._tags is None:
             self._tags = _wiring().registry()
-        return self._tags
+        if self._guarded_tags is None:
+            self._guarded_tags = self._guard(self._tags, GuardedTags)
+        return self._guarded_tags
 
     def _all_facts(self, *, stored: bool = True) -> tuple[FactSource, ...]:
         given = (*self._facts, _TagFacts(self))

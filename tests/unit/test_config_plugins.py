@@ -157,7 +157,7 @@ def test_a_gate_that_does_not_answer_in_time_rejects_whatever_others_say() -> No
     assert decision.deciding is not None
     assert decision.deciding.code == "gate_timeout"
     assert "still hangs" in again.reason
-    assert asked == ["safeupdater-gate-hang"]
+    assert asked == ["safeupdater-Gate hang"]
 
 
 def test_a_gate_that_recovered_is_asked_again() -> None:

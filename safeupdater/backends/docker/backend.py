@@ -69,6 +69,7 @@ class DockerBackend:
 
     name = "docker"
     can_resume_switch = False
+    keeps_deadlines = True
 
     def __init__(
         self,

@@ -57,6 +57,7 @@ class MemoryBackend:
     """The backend of a ``MemoryWorld``."""
 
     name = "memory"
+    keeps_deadlines = True
 
     def __init__(self, world: MemoryWorld, *, can_resume_switch: bool = False) -> None:
         self.world = world

@@ -54,6 +54,8 @@ class RegistryClient:
         ('1', '1-alpine')
     """
 
+    keeps_deadlines = True
+
     def __init__(
         self,
         credentials: Mapping[str, Credentials] | CredentialSource | None = None,

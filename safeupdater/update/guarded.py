@@ -1,0 +1,283 @@
+"""Other people's backends, sources and hooks, called with deadlines: one that hangs delays nobody else.
+
+What ends by its deadline by itself says so with ``keeps_deadlines = True``, as everything of our own does,
+and is called directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+import attrs
+
+from safeupdater.deadlines import Patience
+from safeupdater.domain.artifact import Artifact, ImageReference, ResolvedImage
+from safeupdater.domain.candidate import Candidate
+from safeupdater.domain.health import Observation
+from safeupdater.domain.operation import (
+    Hook,
+    OperationSettings,
+    Phase,
+    PreflightReport,
+    Snapshot,
+    StepOutcome,
+    Steps,
+    StepStatus,
+)
+from safeupdater.domain.plan import PlannedUpdate
+from safeupdater.errors import BackendError, PluginError, RegistryError, SafeUpdaterError, ScanError
+from safeupdater.protocols import (
+    Admission,
+    Admittance,
+    Backend,
+    ExecResult,
+    FactSource,
+    Hooks,
+    OperationContext,
+    ProbeTarget,
+    Report,
+    ScanReport,
+    TagSource,
+)
+
+_Port = TypeVar("_Port")
+Result = TypeVar("Result")
+
+SCAN_S = 600.0
+LISTING_S = 600.0
+QUESTION_S = 60.0
+FACTS_S = 30.0
+ADDRESS_S = 10.0
+_MARGIN_S = 5.0
+"""What a call that has a time-out of its own may take longer."""
+
+
+def guarded(port: _Port, guard: Callable[[_Port], _Port]) -> _Port:
+    """The same port, with deadlines around it where it does not keep them by itself."""
+    return port if getattr(port, "keeps_deadlines", False) is True else guard(port)
+
+
+def unguarded(port: _Port, guard: Callable[[_Port], _Port]) -> _Port:
+    """The same port as it is: where everything happens on one thread there is nothing to wait with."""
+    return port
+
+
+def _asked(
+    patience: Patience,
+    call: Callable[[], Result],
+    timeout_s: float,
+    late: Callable[[str], SafeUpdaterError],
+    *,
+    key: str = "",
+) -> Result:
+    try:
+        return patience.ask(call, timeout_s, key=key)
+    except TimeoutError as error:
+        raise late(str(error)) from error
+
+
+def _unanswered(message: str) -> BackendError:
+    """Whether the call took effect is unknown: the step is made sure of again."""
+    return BackendError(message, code="backend_hangs", transient=True)
+
+
+def _scan_late(message: str) -> ScanError:
+    return ScanError(message, code="backend_hangs", transient=True)
+
+
+def _registry_late(message: str) -> RegistryError:
+    return RegistryError(message, code="registry_hangs", transient=True)
+
+
+def _plugin_late(message: str) -> PluginError:
+    return PluginError(message, code="plugin_hangs", transient=True)
+
+
+class GuardedBackend:
+    """A backend whose calls end by ``deadline_s`` of the operation; each operation hangs by itself."""
+
+    keeps_deadlines = True
+
+    def __init__(self, inner: Backend) -> None:
+        self.inner = inner
+        self._patience = Patience(f"the backend {type(inner).__name__}")
+
+    @property
+    def name(self) -> str:
+        """The runtime."""
+        return self.inner.name
+
+    @property
+    def host(self) -> str:
+        """The alias of the daemon or cluster."""
+        return self.inner.host
+
+    @property
+    def can_resume_switch(self) -> bool:
+        """As the backend says."""
+        return self.inner.can_resume_switch
+
+    def owns(self, target_id: str) -> bool:
+        """As the backend says: a pure function, so it is called directly."""
+        return self.inner.owns(target_id)
+
+    def steps(self, planned: PlannedUpdate, settings: OperationSettings) -> Steps:
+        """As the backend says: a pure function, so it is called directly."""
+        return self.inner.steps(planned, settings)
+
+    def scan(self) -> ScanReport:
+        """Everything that it finds, within ten minutes."""
+        return _asked(self._patience, self.inner.scan, SCAN_S, _scan_late, key="scan")
+
+    def preflight(self, operation: OperationContext) -> PreflightReport:
+        """As the backend says."""
+        return self._of(operation, lambda: self.inner.preflight(operation))
+
+    def capture(self, operation: OperationContext) -> Snapshot:
+        """As the backend says."""
+        return self._of(operation, lambda: self.inner.capture(operation))
+
+    def perform(self, operation: OperationContext, phase: Phase, step: str, report: Report) -> StepOutcome:
+        """As the backend says."""
+        return self._of(operation, lambda: self.inner.perform(operation, phase, step, report))
+
+    def observe(self, operation: OperationContext, *, old: bool = False) -> Observation:
+        """As the backend says."""
+        return self._of(operation, lambda: self.inner.observe(operation, old=old))
+
+    def probe_target(self, operation: OperationContext, *, old: bool = False) -> ProbeTarget:
+        """What the backend gives, guarded as well."""
+        target = self._of(operation, lambda: self.inner.probe_target(operation, old=old))
+        return _GuardedTarget(target, self._patience, operation.operation_id)
+
+    def collect(self, expired: Sequence[Snapshot], kept: Sequence[Snapshot]) -> tuple[str, ...]:
+        """As the backend says."""
+        collect = lambda: self.inner.collect(expired, kept)  # noqa: E731
+        return _asked(self._patience, collect, SCAN_S, _unanswered, key="collect")
+
+    def close(self) -> None:
+        """Gives back connections, unless that takes longer than a minute."""
+        _asked(self._patience, self.inner.close, QUESTION_S, _unanswered, key="close")
+
+    def _of(self, operation: OperationContext, call: Callable[[], Result]) -> Result:
+        """Under one key per operation: a call that still hangs may yet act on the same target."""
+        return _asked(self._patience, call, operation.deadline_s, _unanswered, key=operation.operation_id)
+
+
+@attrs.frozen
+class _GuardedTarget:
+    inner: ProbeTarget
+    patience: Patience
+    key: str
+
+    def address(self, port: int | None) -> tuple[str, int] | None:
+        return self._ask(lambda: self.inner.address(port), ADDRESS_S)
+
+    def execute(self, argv: Sequence[str], timeout_s: float) -> ExecResult:
+        return self._ask(lambda: self.inner.execute(argv, timeout_s), timeout_s + _MARGIN_S)
+
+    def _ask(self, call: Callable[[], Result], timeout_s: float) -> Result:
+        return _asked(self.patience, call, timeout_s, _unanswered, key=self.key)
+
+
+class GuardedTags:
+    """A source of tags whose answers end in time; what does not is a ``RegistryError``."""
+
+    keeps_deadlines = True
+
+    def __init__(self, inner: TagSource) -> None:
+        self.inner = inner
+        self._patience = Patience(f"the source of tags {type(inner).__name__}")
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """The facts that it gives, where it is a source of facts too."""
+        found: frozenset[str] = getattr(self.inner, "provides", frozenset())
+        return found
+
+    def facts(self, candidate: Candidate) -> Mapping[str, object]:
+        """What it knows of a candidate."""
+        facts: Callable[[Candidate], Mapping[str, object]] = self.inner.facts  # type: ignore[attr-defined]
+        return self._ask(lambda: facts(candidate), FACTS_S)
+
+    def get_available_tags(self, image: Artifact) -> tuple[str, ...]:
+        """Every tag of the repository."""
+        return self._ask(lambda: self.inner.get_available_tags(image), QUESTION_S)
+
+    def resolve(self, image: ImageReference, platform: str | None = None) -> ResolvedImage:
+        """The digests that a tag serves now."""
+        return self._ask(lambda: self.inner.resolve(image, platform), QUESTION_S)
+
+    def lookup_many(self, images: Iterable[Artifact]) -> Mapping[str, tuple[str, ...] | RegistryError]:
+        """The tags of many repositories, or the same error for each."""
+        wanted = tuple(images)
+        try:
+            return self._ask(lambda: self.inner.lookup_many(wanted), LISTING_S)
+        except RegistryError as error:
+            return {image.name: error for image in wanted}
+
+    def resolve_many(
+        self, images: Iterable[ImageReference], platform: str | None = None
+    ) -> Mapping[str, ResolvedImage | RegistryError]:
+        """The digests of many references, or the same error for each."""
+        wanted = tuple(images)
+        try:
+            return self._ask(lambda: self.inner.resolve_many(wanted, platform), LISTING_S)
+        except RegistryError as error:
+            return {str(image): error for image in wanted}
+
+    def _ask(self, call: Callable[[], Result], timeout_s: float) -> Result:
+        return _asked(self._patience, call, timeout_s, _registry_late)
+
+
+class GuardedFacts:
+    """A source of facts whose answers end in time; what it does not say then is unknown."""
+
+    keeps_deadlines = True
+
+    def __init__(self, inner: FactSource) -> None:
+        self.inner = inner
+        self._patience = Patience(f"the source of facts {type(inner).__name__}")
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """As the source says."""
+        return self.inner.provides
+
+    def facts(self, candidate: Candidate) -> Mapping[str, object]:
+        """What is known."""
+        return _asked(self._patience, lambda: self.inner.facts(candidate), FACTS_S, _plugin_late)
+
+
+class GuardedAdmission:
+    """An admission whose answers end in time; no answer admits nothing."""
+
+    keeps_deadlines = True
+
+    def __init__(self, inner: Admission) -> None:
+        self.inner = inner
+        self._patience = Patience(f"the admission {type(inner).__name__}")
+
+    def admit(self, planned: PlannedUpdate, now: datetime) -> Admittance:
+        """As the admission says."""
+        return _asked(self._patience, lambda: self.inner.admit(planned, now), FACTS_S, _plugin_late)
+
+
+class GuardedHooks:
+    """Hooks that end in time; one that does not refuses its step."""
+
+    keeps_deadlines = True
+
+    def __init__(self, inner: Hooks) -> None:
+        self.inner = inner
+        self._patience = Patience(f"the hooks {type(inner).__name__}")
+
+    def run(self, hook: Hook, operation: OperationContext, target: ProbeTarget | None) -> StepOutcome:
+        """The outcome of one hook."""
+        key, run = operation.operation_id, lambda: self.inner.run(hook, operation, target)
+        try:
+            return self._patience.ask(run, hook.timeout_s + _MARGIN_S, key=key)
+        except TimeoutError as error:
+            return StepOutcome(StepStatus.REFUSED, "hook_timeout", f"the hook {hook.name}: {error}")

@@ -1,0 +1,308 @@
+"""Foreign code that does not come back: whatever hangs holds up itself, and nothing else."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+import pytest
+
+from safeupdater.backends.memory import MemoryBackend, MemoryWorld
+from safeupdater.config import Policy
+from safeupdater.deadlines import Patience, call_with_deadline
+from safeupdater.domain.candidate import Candidate
+from safeupdater.domain.notice import AlertRaised, ScanFinished
+from safeupdater.domain.operation import Outcome, StepStatus
+from safeupdater.errors import BackendError, PluginError, RegistryError, ScanError
+from safeupdater.stores.clock import SystemClock
+from safeupdater.stores.memory import MemoryStore
+from safeupdater.update import guarded as guards
+from safeupdater.update.guarded import (
+    GuardedAdmission,
+    GuardedBackend,
+    GuardedFacts,
+    GuardedHooks,
+    GuardedTags,
+)
+from safeupdater.update.listening import Listener
+from safeupdater.update.notifier import Notifier
+from safeupdater.update.updater import Updater
+from tests.support.engine import Recorder
+
+SOON_S = 0.05
+FAST: dict[str, Any] = {
+    "semver_gates": {"minor": "auto"},
+    "max_concurrent": 10,
+    "health": {"window": "0.3s", "interval": "0.05s", "ready_timeout": "5s"},
+}
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """What hanging code waits for; opened in the end, so that no thread outlives its test."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def eventually(is_so: Callable[[], bool]) -> bool:
+    until_s = time.monotonic() + 10
+    while not is_so() and time.monotonic() < until_s:
+        time.sleep(0.005)
+    return is_so()
+
+
+# --- deadlines ----------------------------------------------------------------------------------------------
+
+
+def test_what_comes_back_in_time_is_as_if_it_was_called() -> None:
+    assert call_with_deadline(lambda: 3, 5.0, name="x") == 3
+    with pytest.raises(KeyError):
+        call_with_deadline(lambda: {}["nothing"], 5.0, name="x")
+
+
+def test_what_hangs_costs_one_thread_and_is_asked_again_when_it_is_back(gate: threading.Event) -> None:
+    patience = Patience("it")
+    asked: list[str] = []
+
+    def hang() -> bool:
+        asked.append(threading.current_thread().name)
+        return gate.wait(10)
+
+    with pytest.raises(TimeoutError, match="did not answer within"):
+        patience.ask(hang, SOON_S)
+    for _ in range(3):
+        with pytest.raises(TimeoutError, match="still hangs"):
+            patience.ask(hang, SOON_S)
+    assert patience.ask(lambda: "free", SOON_S, key="another") == "free"
+    assert len(asked) == 1
+    gate.set()
+    assert eventually(lambda: not patience._hanging)
+    assert patience.ask(hang, 5.0) is True
+
+
+def test_a_timeout_of_its_own_is_not_taken_for_ours() -> None:
+    patience = Patience("it")
+
+    def raising() -> None:
+        raise TimeoutError("its own")
+
+    for _ in range(2):
+        with pytest.raises(TimeoutError, match="its own"):
+            patience.ask(raising, 5.0)
+
+
+# --- each port ----------------------------------------------------------------------------------------------
+
+
+class Hanging:
+    """Anything that hangs in every method."""
+
+    name, host, can_resume_switch, provides = "hanging", "local", False, frozenset({"owner"})
+
+    def __init__(self, gate: threading.Event) -> None:
+        self._gate = gate
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: self._gate.wait(10)
+
+
+@attrs.frozen
+class Operation:
+    """As much of an operation as a guard looks at."""
+
+    operation_id: str = "op-1"
+    deadline_s: float = SOON_S
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SCAN_S", "LISTING_S", "QUESTION_S", "FACTS_S", "ADDRESS_S"):
+        monkeypatch.setattr(guards, name, SOON_S)
+    monkeypatch.setattr(guards, "_MARGIN_S", 0.0)
+
+
+@pytest.mark.parametrize("method", ["preflight", "capture", "observe", "probe_target"])
+def test_a_backend_that_hangs_is_an_unknown_outcome(gate: threading.Event, method: str) -> None:
+    backend = GuardedBackend(Hanging(gate))
+    with pytest.raises(BackendError) as raised:
+        getattr(backend, method)(Operation())
+    assert (raised.value.code, raised.value.transient) == ("backend_hangs", True)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_every_other_port_that_hangs_fails_closed(gate: threading.Event) -> None:
+    hanging: Any = Hanging(gate)
+    image: Any = Operation()
+    with pytest.raises(ScanError, match="did not answer"):
+        GuardedBackend(hanging).scan()
+    with pytest.raises(RegistryError, match="did not answer") as raised:
+        GuardedTags(hanging).get_available_tags(image)
+    assert raised.value.transient
+    with pytest.raises(PluginError):
+        GuardedFacts(hanging).facts(image)
+    with pytest.raises(PluginError):
+        GuardedAdmission(hanging).admit(image, image)
+    hook: Any = type("Hook", (), {"name": "dump", "timeout_s": SOON_S})
+    outcome = GuardedHooks(hanging).run(hook, image, None)
+    assert (outcome.status, outcome.code) == (StepStatus.REFUSED, "hook_timeout")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_source_of_tags_that_hangs_makes_every_image_unknown(gate: threading.Event) -> None:
+    world = MemoryWorld(SystemClock())
+    world.run("web", "web:1.0.0")
+    hanging: Any = Hanging(gate)
+    updater = updater_over(world, tags=hanging)
+    updater.scan()
+    plan = updater.plan()
+    assert [item.code for item in plan.unknown] == ["registry_hangs"]
+    assert plan.updates == ()
+
+
+# --- a whole updater ----------------------------------------------------------------------------------------
+
+
+def updater_over(world: MemoryWorld, **options: Any) -> Updater:
+    clock = SystemClock()
+    return Updater(
+        **{
+            "backends": [MemoryBackend(world)], "policy": Policy.from_dict(FAST), "tags": world,
+            "store": MemoryStore(clock), "clock": clock, **options,
+        }
+    )  # fmt: skip
+
+
+class HangsFor(MemoryBackend):
+    """A plugin's backend that hangs in the steps of one target."""
+
+    keeps_deadlines = False
+
+    def __init__(self, world: MemoryWorld, target: str, gate: threading.Event) -> None:
+        super().__init__(world)
+        self._target = target
+        self._gate = gate
+
+    def perform(self, operation: Any, *arguments: Any) -> Any:
+        if operation.target_id.endswith(self._target):
+            self._gate.wait(30)
+            raise BackendError("too late")
+        return super().perform(operation, *arguments)
+
+
+def test_a_backend_that_hangs_on_one_target_updates_the_others_and_gives_that_one_up(
+    gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safeupdater.update import acting, transitions
+
+    monkeypatch.setattr(acting, "STAGING_DEADLINE_S", SOON_S)
+    monkeypatch.setattr(transitions, "backoff_s", lambda tries: 0.01)
+    world = MemoryWorld(SystemClock())
+    for name in ("api", "web"):
+        world.run(name, f"{name}:1.0.0")
+        world.publish(f"{name}:1.1.0")
+    updater = updater_over(world, backends=[HangsFor(world, "web", gate)])
+    updater.scan()
+
+    results = {result.target_id.rpartition("/")[2]: result for result in updater.apply()}
+
+    assert results["api"].outcome is Outcome.SUCCEEDED
+    assert (results["web"].outcome, results["web"].code) == (Outcome.ABORTED, "backend_hangs")
+    assert str(world.containers["web"].image.tag) == "1.0.0"
+
+
+class HangingObserver:
+    """Hangs from the first thing that it is told."""
+
+    def __init__(self, gate: threading.Event) -> None:
+        self._gate = gate
+        self.told: list[Any] = []
+
+    def notify(self, happening: Any) -> None:
+        self._gate.wait(30)
+        self.told.append(happening)
+
+
+def test_an_observer_that_hangs_delays_an_update_once_and_others_hear_of_it(gate: threading.Event) -> None:
+    hanging, recorder = HangingObserver(gate), Recorder()
+    notifier = Notifier([hanging, recorder], threads=True, told_s=SOON_S, last_s=10.0)
+    scan = ScanFinished(at=SystemClock().now(), seen=0, added=0, updated=0, removed=0)
+
+    began_s = time.monotonic()
+    for _ in range(100):
+        notifier.tell(scan)
+    assert time.monotonic() - began_s < 100 * SOON_S / 2
+
+    assert recorder.told.count(scan) == 100
+    assert [alert.code for alert in recorder.alerts] == ["observer_hangs"]
+    gate.set()
+    notifier.leave()
+    assert hanging.told.count(scan) == 100, "it is told what it missed"
+    assert [item for item in hanging.told if isinstance(item, AlertRaised)] == recorder.alerts
+
+
+def test_what_is_kept_for_an_observer_that_hangs_is_bounded(gate: threading.Event) -> None:
+    listener = Listener("it", told_s=SOON_S, kept=10)
+    for _ in range(100):
+        listener.tell(lambda: gate.wait(30) and None)
+    assert listener.dropped >= 89
+    gate.set()
+    listener.finish(10.0)
+
+
+def test_an_observer_that_tells_something_itself_waits_for_nobody() -> None:
+    class Echo:
+        told = 0
+
+        def notify(self, happening: Any) -> None:
+            Echo.told += 1
+            if Echo.told == 1:
+                notifier.tell(happening)
+
+    notifier = Notifier([Echo()], threads=True, told_s=30.0)
+    began_s = time.monotonic()
+    notifier.tell(ScanFinished(at=SystemClock().now(), seen=0, added=0, updated=0, removed=0))
+    assert time.monotonic() - began_s < 10
+    notifier.leave()
+    assert Echo.told == 2
+
+
+def test_an_updater_on_real_time_tells_observers_in_order_and_before_it_goes_on() -> None:
+    world = MemoryWorld(SystemClock())
+    world.run("web", "web:1.0.0")
+    world.publish("web:1.1.0")
+    recorder = Recorder()
+    updater = updater_over(world, observers=[recorder])
+    recorder.store = updater.store
+    updater.scan()
+    assert [type(item) for item in recorder.told] == [ScanFinished]
+    (result,) = updater.apply()
+    assert result.succeeded
+    journal = [entry.event for entry in updater.store.load(result.operation_id or "")]
+    assert recorder.events == journal
+    assert recorder.early == []
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_source_of_facts_that_hangs_leaves_them_unknown(
+    gate: threading.Event,
+) -> None:
+    world = MemoryWorld(SystemClock())
+    world.run("web", "web:1.0.0")
+    world.publish("web:1.1.0")
+
+    class Facts:
+        provides = frozenset({"published_at"})
+
+        def facts(self, candidate: Candidate) -> Any:
+            gate.wait(30)
+            return {"published_at": candidate.now}
+
+    policy = Policy.from_dict({**FAST, "minimum_age": {"age": "1d", "basis": "published"}})
+    updater = updater_over(world, policy=policy, facts=[Facts()])
+    updater.scan()
+    (update,) = updater.plan().updates
+    assert not update.is_approved
