@@ -2,7 +2,7 @@
 
 Run: ``python -m benchmarks.docker [--pairs 6] [--containers 300] [--rounds 5]``. It starts a daemon and a
 registry of its own on loopback (root and the packages of ``tests/live``), and prints ratios of what was
-measured alternately in this run. Exit status 1 where a budget is missed. The promise of the downtime is
+measured alternately in this run. Exit status 3 where a budget is missed. The promise of the downtime is
 about ``--pairs 20``.
 """
 

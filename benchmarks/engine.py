@@ -2,7 +2,7 @@
 
 Run: ``python -m benchmarks.engine [--updates 1500] [--assets 10000] [--rounds 5]``. The engine is timed in
 CPU time of this process; stores on the clock on the wall, since what they wait for is the disk: they are
-compared with plain fsynced appends, made in turns with them in the same directory. Exit status 1 where a
+compared with plain fsynced appends, made in turns with them in the same directory. Exit status 3 where a
 budget is missed.
 """
 

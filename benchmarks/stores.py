@@ -2,7 +2,7 @@
 
 Run: ``python -m benchmarks.stores [--assets 10000] [--postgresql URL]``. Stores are timed on the clock on the
 wall, since what they wait for is the disk: a change is compared with a plain fsynced append of the same size,
-made in turns with it in the same directory. Exit status 1 where a budget is missed.
+made in turns with it in the same directory. Exit status 3 where a budget is missed.
 """
 
 from __future__ import annotations

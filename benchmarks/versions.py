@@ -2,7 +2,7 @@
 
 Run: ``python -m benchmarks.versions [--tags 10000] [--rounds 9]``. Everything is measured alternately in this
 run, in CPU time of this process, and the median is printed; budgets are ratios, so that a slow machine does
-not matter. Exit status 1 where a budget is missed. node-semver joins where node and npm are there (wall time
+not matter. Exit status 3 where a budget is missed. node-semver joins where node and npm are there (wall time
 of node's own clock, warm, since it has no cold start worth comparing).
 """
 
