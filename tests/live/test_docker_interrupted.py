@@ -1,27 +1,63 @@
-"""An updater that stops at every named step, and a real daemon that restarts or crashes there."""
+"""A real daemon that restarts or crashes after every named step, under an updater that goes on.
+
+The ordinary engine drives the update and ends it; the test only takes the daemon away. What follows is
+exactly one of the old and the new version, under its name, and it is the one that the outcome says. Where
+the updater dies along with the daemon, and ``recover`` takes up: ``test_docker_kills.py``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import docker
 import pytest
 
 from safeupdater.backends.docker import DockerBackend
 from safeupdater.backends.docker.backend import STEPS
-from safeupdater.domain.artifact import ImageReference
-from safeupdater.domain.health import Condition
-from safeupdater.domain.operation import Phase
-from safeupdater.testing.driving import Drive, operation_for
+from safeupdater.config import Policy
+from safeupdater.domain.operation import Outcome, Phase, StepOutcome
+from safeupdater.protocols import OperationContext, Report
+from safeupdater.update.result import OperationResult
+from safeupdater.update.updater import Updater
 from testbed import images
 from testbed.docker import Dockerd
+from testbed.images import Kind
 from testbed.processes import wait_until
+from testbed.registry import Registry
 
-REPOSITORY_NAME = "interrupted"
-STAGED = [(Phase.STAGING, step) for step in STEPS.staging]
-SWITCHED = [(Phase.SWITCHING, step) for step in STEPS.switching]
-COMMITTED = [(Phase.COMMITTING, step) for step in STEPS.committing]
-RESTORED = [(Phase.RESTORING, step) for step in STEPS.restoring]
+OLD, NEW = "1.0.0", "1.0.1"
+POLICY = {"version": 1, "health": {"window": "0.6s", "interval": "0.2s", "ready_timeout": "30s"}}
+
+
+def restart(daemon: Dockerd) -> None:
+    """As a package upgrade does it: the containers stop with it."""
+    daemon.restart()
+
+
+def crash(daemon: Dockerd) -> None:
+    """It dies, and its containers go on until it is back."""
+    daemon.kill()
+    daemon.start()
+
+
+DISTURBANCES = pytest.mark.parametrize("disturb", [restart, crash])
+
+
+class DisturbedBackend(DockerBackend):
+    """The Docker backend; something happens once, right after one step took effect."""
+
+    def __init__(self, client: docker.APIClient, at: tuple[Phase, str], happens: Callable[[], None]) -> None:
+        super().__init__(client, host="test")
+        self._at, self._happens = at, happens
+        self.has_happened = False
+
+    def perform(self, operation: OperationContext, phase: Phase, step: str, report: Report) -> StepOutcome:
+        outcome = super().perform(operation, phase, step, report)
+        if (phase, step) == self._at and not self.has_happened:
+            self.has_happened = True
+            self._happens()
+        return outcome
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +68,17 @@ def daemon() -> Iterator[Dockerd]:
 
 
 @pytest.fixture(scope="module")
-def release(daemon: Dockerd, registry: str) -> ImageReference:
-    client = connect(daemon)
-    images.release(client, f"{registry}/{REPOSITORY_NAME}:1", keep=True)
-    digest = images.release(client, f"{registry}/{REPOSITORY_NAME}:2")
-    # A built image gets its digest by the push, so the old one counts as pulled too.
-    return ImageReference.parse(f"{registry}/{REPOSITORY_NAME}:2@{digest}")
+def registry_host(daemon: Dockerd) -> Iterator[str]:
+    """A registry with a good release, a crashing one, and one whose layers are gone: ``host:port``."""
+    with Registry() as server:
+        client = connect(daemon)
+        for name, kind in {"good": Kind.GOOD, "crash": Kind.CRASH, "gone": Kind.GOOD}.items():
+            images.release(client, f"{server.host}/{name}:{OLD}", keep=True)
+            digest = images.release(client, f"{server.host}/{name}:{NEW}", kind)
+            if name == "gone":
+                server.delete_layers(name, digest)
+        client.close()
+        yield server.host
 
 
 def connect(daemon: Dockerd) -> docker.APIClient:
@@ -49,108 +90,90 @@ def connect(daemon: Dockerd) -> docker.APIClient:
 class Scene:
     """A container with data in a nameless volume, which daemon restarts must not lose either."""
 
-    def __init__(self, daemon: Dockerd, release: ImageReference) -> None:
-        self.daemon = daemon
+    def __init__(self, daemon: Dockerd, repository: str) -> None:
+        self.daemon, self.repository = daemon, repository
         self.client = connect(daemon)
         for container in self.client.containers(all=True):
             self.client.remove_container(container["Id"], force=True, v=True)
-        old = release.with_digest(None).with_tag("1")
+        for image in self.client.images(f"{repository}:{NEW}"):
+            self.client.remove_image(image["Id"], force=True)
         host_config = self.client.create_host_config(restart_policy={"Name": "always"})
-        made = self.client.create_container(str(old), name="web", volumes=["/kept"], host_config=host_config)
+        made = self.client.create_container(
+            f"{repository}:{OLD}", name="web", volumes=["/kept"], host_config=host_config
+        )
         self.client.start(made["Id"])
         self.old = self.client.inspect_container("web")
-        asset = next(asset for asset in self.fresh().scan().assets if asset.name == "web")
-        self.drive = Drive(self.fresh(), operation_for(asset, release))
-        self.drive.capture()
 
-    def fresh(self) -> DockerBackend:
-        return DockerBackend(connect(self.daemon), host="test")
+    def update(self, at: tuple[Phase, str], disturb: Callable[[Dockerd], None]) -> OperationResult:
+        """One whole update by the engine, with the daemon taken away after a step."""
+        backend = DisturbedBackend(connect(self.daemon), at, lambda: disturb(self.daemon))
+        with Updater(backends=[backend], policy=Policy.from_dict(POLICY)) as updater:
+            updater.scan()
+            (result,) = updater.apply()
+        assert backend.has_happened, "it never came to that step"
+        return result
 
-    def reach(self, steps: list[tuple[Phase, str]], last: str) -> None:
-        """Performs the steps up to and with one of them."""
-        for phase, step in steps:
-            self.drive.step(phase, step)
-            if step == last:
-                return
-
-    def recover(self, phase: Phase) -> None:
-        """Another process takes up: it knows the operation and nothing else."""
-        self.drive = Drive(self.fresh(), self.drive.operation)
-        self.drive.perform(phase)
-
-    def check(self, *, is_new: bool) -> None:
-        """Exactly one of the two runs, under the name, with the volume, and comes back by itself."""
-        assert wait_until(lambda: self._runs("web"), timeout_s=10)
-        found = self.client.inspect_container("web")
+    def check(self, outcome: Outcome) -> None:
+        """The version that the outcome says runs under the name, alone, with its data and its policy."""
+        assert wait_until(lambda: self._found()["State"]["Running"], timeout_s=15), "nothing runs"
+        found, is_new = self._found(), outcome is Outcome.SUCCEEDED
+        assert found["Config"]["Image"] == f"{self.repository}:{NEW if is_new else OLD}"
         assert (found["Id"] != self.old["Id"]) is is_new
-        assert len(self.client.containers(all=True)) == 1
+        assert len(self.client.containers(all=True)) == 1, "leftovers"
         assert found["HostConfig"]["RestartPolicy"]["Name"] == "always"
         assert found["Mounts"][0]["Name"] == self.old["Mounts"][0]["Name"]
-        if is_new:
-            assert self.drive.backend.observe(self.drive.operation).condition is Condition.READY
 
-    def _runs(self, name: str) -> bool:
-        return bool(self.client.inspect_container(name)["State"]["Running"])
+    def _found(self) -> dict[str, Any]:
+        return dict(self.client.inspect_container("web"))
 
 
-DISTURBANCES = ["killed", "daemon restarts", "daemon crashes"]
-
-
-def disturb(daemon: Dockerd, how: str) -> None:
-    """The updater is gone in any case; the daemon may go with it."""
-    if how == "daemon restarts":
-        daemon.restart()
-    elif how == "daemon crashes":
-        daemon.kill()
-        daemon.start()
-
-
-@pytest.mark.parametrize("how", DISTURBANCES)
+@DISTURBANCES
 @pytest.mark.parametrize("step", STEPS.staging)
-def test_interrupted_while_staging_the_old_version_goes_on(
-    daemon: Dockerd, release: ImageReference, step: str, how: str
+def test_a_daemon_that_goes_while_staging(
+    daemon: Dockerd, registry_host: str, step: str, disturb: Callable[[Dockerd], None]
 ) -> None:
-    scene = Scene(daemon, release)
-    scene.reach(STAGED, step)
-    disturb(daemon, how)
-    scene.recover(Phase.DISCARDING)
-    scene.check(is_new=False)
+    scene = Scene(daemon, f"{registry_host}/good")
+    result = scene.update((Phase.STAGING, step), disturb)
+    assert result.outcome in (Outcome.SUCCEEDED, Outcome.ABORTED), result
+    scene.check(result.outcome)
 
 
-@pytest.mark.parametrize("how", DISTURBANCES)
+@DISTURBANCES
 @pytest.mark.parametrize("step", STEPS.switching)
-def test_interrupted_while_switching_the_old_version_comes_back(
-    daemon: Dockerd, release: ImageReference, step: str, how: str
+def test_a_daemon_that_goes_while_switching(
+    daemon: Dockerd, registry_host: str, step: str, disturb: Callable[[Dockerd], None]
 ) -> None:
-    scene = Scene(daemon, release)
-    scene.drive.perform(Phase.STAGING)
-    scene.reach(SWITCHED, step)
-    disturb(daemon, how)
-    scene.recover(Phase.RESTORING)
-    scene.check(is_new=False)
+    scene = Scene(daemon, f"{registry_host}/good")
+    result = scene.update((Phase.SWITCHING, step), disturb)
+    assert result.outcome in (Outcome.SUCCEEDED, Outcome.ROLLED_BACK), result
+    scene.check(result.outcome)
 
 
-@pytest.mark.parametrize("how", DISTURBANCES)
+@DISTURBANCES
+@pytest.mark.parametrize("step", STEPS.committing)
+def test_a_daemon_that_goes_while_committing(
+    daemon: Dockerd, registry_host: str, step: str, disturb: Callable[[Dockerd], None]
+) -> None:
+    scene = Scene(daemon, f"{registry_host}/good")
+    result = scene.update((Phase.COMMITTING, step), disturb)
+    assert result.outcome is Outcome.SUCCEEDED, result
+    scene.check(result.outcome)
+
+
+@DISTURBANCES
 @pytest.mark.parametrize("step", STEPS.restoring)
-def test_interrupted_while_restoring_the_old_version_comes_back(
-    daemon: Dockerd, release: ImageReference, step: str, how: str
+def test_a_daemon_that_goes_while_restoring(
+    daemon: Dockerd, registry_host: str, step: str, disturb: Callable[[Dockerd], None]
 ) -> None:
-    scene = Scene(daemon, release)
-    scene.drive.switch()
-    scene.reach(RESTORED, step)
-    disturb(daemon, how)
-    scene.recover(Phase.RESTORING)
-    scene.check(is_new=False)
+    scene = Scene(daemon, f"{registry_host}/crash")
+    result = scene.update((Phase.RESTORING, step), disturb)
+    assert result.outcome is Outcome.ROLLED_BACK, result
+    scene.check(result.outcome)
 
 
-@pytest.mark.parametrize("how", DISTURBANCES)
-@pytest.mark.parametrize("last", ["give_policy", "remove_old"])
-def test_interrupted_once_it_is_decided_the_new_version_stays(
-    daemon: Dockerd, release: ImageReference, last: str, how: str
-) -> None:
-    scene = Scene(daemon, release)
-    scene.drive.perform(Phase.STAGING)
-    scene.reach(SWITCHED + COMMITTED, last)
-    disturb(daemon, how)
-    scene.recover(Phase.COMMITTING)
-    scene.check(is_new=True)
+@pytest.mark.parametrize("step", STEPS.discarding)
+def test_a_daemon_that_goes_while_discarding(daemon: Dockerd, registry_host: str, step: str) -> None:
+    scene = Scene(daemon, f"{registry_host}/gone")
+    result = scene.update((Phase.DISCARDING, step), restart)
+    assert result.outcome is Outcome.ABORTED, result
+    scene.check(result.outcome)

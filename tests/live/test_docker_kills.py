@@ -1,9 +1,9 @@
 """A real updater process killed by SIGKILL before and after every named step; a new process recovers.
 
 The first process scans, plans and applies with the engine, an SQLite store, a registry and a daemon, and
-kills itself. What a second one leaves is exactly one of the old and the new version, under its name.
-Daemon restarts at the steps of staging, switching, restoring and committing are in
-``test_docker_interrupted.py``; those at the others are here.
+kills itself. What a second one leaves is exactly one of the old and the new version, under its name. After
+every step that took effect the daemon restarts too, before anybody recovers; an updater that lives through
+the daemon's restarts is in ``test_docker_interrupted.py``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -38,6 +38,14 @@ OLD, NEW = "1.0.0", "1.0.1"
 def points(phase: Phase) -> list[str]:
     """Every moment at which a process can be killed around the steps of a phase."""
     return [f"{moment} {phase} {step}" for step in STEPS.of(phase) for moment in MOMENTS]
+
+
+def killed_at(points: Sequence[str]) -> pytest.MarkDecorator:
+    """Each of the points, and the daemon restarts after those at which a step took effect."""
+    restarted = [point for point in points if not point.startswith("before ")]
+    cases = [*((point, False) for point in points), *((point, True) for point in restarted)]
+    ids = [f"{point}, daemon restarts" if restarts else point for point, restarts in cases]
+    return pytest.mark.parametrize(("point", "restarts"), cases, ids=ids)
 
 
 RESUMING = [f"{moment} {Phase.SWITCHING} {step}" for step in STEPS.resuming for moment in MOMENTS]
@@ -92,10 +100,12 @@ class Scene:
         self.client.start(made["Id"])
         self.before = self.client.inspect_container("web")
 
-    def killed(self, job: str, point: str) -> None:
-        """A process that dies at that point, and nowhere else."""
+    def killed(self, job: str, point: str, *, restarts: bool = False) -> None:
+        """A process that dies at that point, and nowhere else; the daemon restarts then, where it does."""
         done = self._process(job, point)
         assert done.returncode == -signal.SIGKILL, f"it did not die {point}: {done.stdout} {done.stderr}"
+        if restarts:
+            self.daemon.restart()
 
     def recovered(self) -> list[str]:
         """A process that takes up what was left; the outcomes."""
@@ -131,69 +141,64 @@ class Scene:
             return False
 
 
-@pytest.mark.parametrize("point", points(Phase.STAGING))
+@killed_at(points(Phase.STAGING))
 def test_killed_while_staging_the_old_version_goes_on(
-    daemon: Dockerd, releases: str, tmp_path: Path, point: str
+    daemon: Dockerd, releases: str, tmp_path: Path, point: str, restarts: bool
 ) -> None:
     scene = Scene(daemon, f"{releases}/good", tmp_path / "store.db")
-    scene.killed("apply", point)
-    assert scene.client.inspect_container("web")["State"] == scene.before["State"]
+    scene.killed("apply", point, restarts=restarts)
+    if not restarts:
+        assert scene.client.inspect_container("web")["State"] == scene.before["State"]
     assert scene.recovered() == ["aborted"]
     scene.check(OLD)
 
 
-@pytest.mark.parametrize("point", [*points(Phase.SWITCHING), "in settling"])
+@killed_at([*points(Phase.SWITCHING), "in settling"])
 def test_killed_while_switching_the_old_version_comes_back(
-    daemon: Dockerd, releases: str, tmp_path: Path, point: str
+    daemon: Dockerd, releases: str, tmp_path: Path, point: str, restarts: bool
 ) -> None:
     scene = Scene(daemon, f"{releases}/good", tmp_path / "store.db")
-    scene.killed("apply", point)
+    scene.killed("apply", point, restarts=restarts)
     assert scene.recovered() == ["rolled_back"]
     scene.check(OLD)
 
 
-@pytest.mark.parametrize("point", ["journaled BecameReady", *points(Phase.COMMITTING)])
+@killed_at(["journaled BecameReady", *points(Phase.COMMITTING)])
 def test_killed_once_it_was_ready_the_new_version_stays(
-    daemon: Dockerd, releases: str, tmp_path: Path, point: str
+    daemon: Dockerd, releases: str, tmp_path: Path, point: str, restarts: bool
 ) -> None:
     scene = Scene(daemon, f"{releases}/good", tmp_path / "store.db")
-    scene.killed("apply", point)
+    scene.killed("apply", point, restarts=restarts)
     assert scene.recovered() == ["succeeded"]
     scene.check(NEW)
 
 
-@pytest.mark.parametrize("point", points(Phase.RESTORING))
+@killed_at(points(Phase.RESTORING))
 def test_killed_while_restoring_the_old_version_comes_back(
-    daemon: Dockerd, releases: str, tmp_path: Path, point: str
+    daemon: Dockerd, releases: str, tmp_path: Path, point: str, restarts: bool
 ) -> None:
     scene = Scene(daemon, f"{releases}/crash", tmp_path / "store.db")
-    scene.killed("apply", point)
+    scene.killed("apply", point, restarts=restarts)
     assert scene.recovered() == ["rolled_back"]
     scene.check(OLD)
 
 
-@pytest.mark.parametrize("restarts", [False, True], ids=["killed", "killed, daemon restarts"])
-@pytest.mark.parametrize("point", points(Phase.DISCARDING))
+@killed_at(points(Phase.DISCARDING))
 def test_killed_while_discarding_the_old_version_goes_on(
     daemon: Dockerd, releases: str, tmp_path: Path, point: str, restarts: bool
 ) -> None:
     scene = Scene(daemon, f"{releases}/gone", tmp_path / "store.db")
-    scene.killed("apply", point)
-    if restarts:
-        daemon.restart()
+    scene.killed("apply", point, restarts=restarts)
     assert scene.recovered() == ["aborted"]
     scene.check(OLD)
 
 
-@pytest.mark.parametrize("restarts", [False, True], ids=["killed", "killed, daemon restarts"])
-@pytest.mark.parametrize("point", RESUMING)
+@killed_at(RESUMING)
 def test_killed_while_watching_and_again_while_resuming_the_new_version_stays(
     daemon: Dockerd, releases: str, tmp_path: Path, point: str, restarts: bool
 ) -> None:
     scene = Scene(daemon, f"{releases}/good", tmp_path / "store.db")
     scene.killed("apply", "journaled BecameReady")
-    scene.killed("recover", point)
-    if restarts:
-        daemon.restart()
+    scene.killed("recover", point, restarts=restarts)
     assert scene.recovered() == ["succeeded"]
     scene.check(NEW)
