@@ -12,6 +12,7 @@ from safeupdater.gates import (
     Constraint,
     Freeze,
     FreezePeriod,
+    ImageChanges,
     Labels,
     MinimumAge,
     Ownership,
@@ -91,6 +92,8 @@ def _gates(settings: Settings) -> Iterator[GateLike]:
         yield Sources(registries=settings.registries, repositories=settings.repositories)
     if settings.skip_versions:
         yield SkippedVersions(settings.skip_versions)
+    if settings.image_changes != "ignore":
+        yield ImageChanges(settings.image_changes)
     yield from _time_gates(settings)
     if settings.gates:
         yield from _plugin_gates(settings.gates)

@@ -288,6 +288,12 @@ class Settings:
         "Whether the asset keeps data, so that no major step is automatic; auto: known databases.",
         default="auto",
     )  # fmt: skip
+    image_changes: str = key(
+        choice("ignore", "show", "review"),
+        "Whether a plan compares the configs of the old and the new image: user, command, ports, volumes, "
+        "health check, layers from elsewhere; review: any difference wants one.",
+        default="ignore",
+    )
     gates: tuple[str, ...] = key(
         set_of(named("the name of a plugin gate", PLUGIN_NAME)), "Plugin gates that decide too.", default=()
     )

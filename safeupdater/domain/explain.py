@@ -15,6 +15,7 @@ _WIDTH = 80
 _INDENT = 17
 _HANGING = "  "
 _SHORT_HOST = 11
+_ALWAYS_TOLD = "image_changes"
 
 
 def explain_plan(plan: Plan) -> str:
@@ -52,7 +53,15 @@ def _update(update: PlannedUpdate) -> Iterator[str]:
 
 
 def _telling(decision: Decision) -> tuple[Reason, ...]:
-    """The reasons that gave the verdict; of those that approve, the ones that the policy asked for."""
+    """The reasons that gave the verdict; of those that approve, the ones that the policy asked for.
+
+    What the new image changes is told whatever the verdict: people want to know it before they consent.
+    """
+    changes = (reason for reason in decision.reasons if reason.gate == _ALWAYS_TOLD)
+    return tuple(dict.fromkeys((*_deciding(decision), *changes)))
+
+
+def _deciding(decision: Decision) -> tuple[Reason, ...]:
     deciding = tuple(reason for reason in decision.reasons if reason.verdict is decision.verdict)
     asked_for = tuple(reason for reason in deciding if reason.policy)
     return asked_for if decision.safe and asked_for else deciding

@@ -6,6 +6,7 @@ from safeupdater.gates.constraint import Constraint, SkippedVersions
 from safeupdater.gates.diffgate import DiffGate
 from safeupdater.gates.evaluation import evaluate
 from safeupdater.gates.hard import NeverDown, NotQuarantined, Parsable, SameFamily, SchemeSanity
+from safeupdater.gates.image import ImageChanges
 from safeupdater.gates.ownership import Labels, Ownership
 from safeupdater.gates.patterns import Sources, TagPatterns
 from safeupdater.gates.semver import SemverGate
@@ -20,6 +21,7 @@ __all__ = [
     "DiffGate",
     "Freeze",
     "FreezePeriod",
+    "ImageChanges",
     "Labels",
     "MinimumAge",
     "NeverDown",

@@ -224,7 +224,7 @@ def test_the_publication_time_is_a_fact_of_the_new_image(world: World) -> None:
     server = world.serve()
     server.repository("shop/app").add_image("1.1.0", created="2026-05-01T10:00:00Z")
     source: FactSource = world.client()
-    assert source.provides == {"published_at"}
+    assert source.provides == {"published_at", "image_changes"}
     assert source.facts(candidate("linux/amd64")) == {"published_at": datetime(2026, 5, 1, 10, tzinfo=UTC)}
     assert source.facts(candidate()) == source.facts(candidate("linux/amd64"))
     assert len(server.asked("blob")) == 1

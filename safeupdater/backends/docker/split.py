@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from safeupdater.backends.docker.client import Json
 from safeupdater.backends.docker.names import OPERATION_LABEL
+from safeupdater.domain.image import is_root
 
 _SCALARS = ("User", "WorkingDir", "StopSignal")
 _SETS = ("ExposedPorts", "Volumes")
@@ -104,11 +105,7 @@ def gains_root(user: Json, old_image: Json, new_image: Json) -> bool:
     """Whether a container that did not run as root would do so only because its new image says so."""
     if user.get("User"):
         return False
-    return not _is_root(old_image.get("User")) and _is_root(new_image.get("User"))
-
-
-def _is_root(user: str | None) -> bool:
-    return (user or "").partition(":")[0] in ("", "0", "root")
+    return not is_root(old_image.get("User")) and is_root(new_image.get("User"))
 
 
 def meaningful(value: object) -> object:

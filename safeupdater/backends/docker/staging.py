@@ -12,7 +12,8 @@ from safeupdater.backends.docker.split import gains_root, user_config
 from safeupdater.backends.docker.target import tag_reference
 from safeupdater.backends.docker.work import Work, refused, retry
 from safeupdater.domain.artifact import ImageReference
-from safeupdater.domain.operation import DONE, StepOutcome
+from safeupdater.domain.image import ImageDefaults, image_changes
+from safeupdater.domain.operation import DONE, StepOutcome, StepStatus
 from safeupdater.domain.platform import Platform
 from safeupdater.errors import BackendError, InvalidReference
 from safeupdater.protocols import Progress
@@ -97,7 +98,8 @@ def verify_image(work: Work, *, allow_root: bool) -> StepOutcome:
             f"{work.wanted.text} runs as root, which its predecessor did not: set a user for {main.name}, "
             "or allow it (allow_gaining_root)",
         )
-    return DONE
+    changes = image_changes(ImageDefaults.of(main.image_config), ImageDefaults.of(section(image, "Config")))
+    return StepOutcome(StepStatus.DONE, "image_changes", "; ".join(map(str, changes))) if changes else DONE
 
 
 def tag_image(work: Work) -> StepOutcome:

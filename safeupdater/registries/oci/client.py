@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from types import MappingProxyType
 from typing import TypeVar
 
-from safeupdater.domain.artifact import Artifact, ChartReference, ImageReference, ResolvedImage
+from safeupdater.domain.artifact import Artifact, ImageReference, ResolvedImage
 from safeupdater.domain.candidate import Candidate
 from safeupdater.errors import RegistryError
 from safeupdater.protocols import Clock
@@ -24,6 +24,7 @@ from safeupdater.registries.oci.credentials import (
     ExplicitCredentials,
     default_credentials,
 )
+from safeupdater.registries.oci.facts import image_facts
 from safeupdater.registries.oci.images import Images
 from safeupdater.registries.oci.listing import Listings
 from safeupdater.registries.oci.manifests import ImageConfig
@@ -37,7 +38,7 @@ Answer = TypeVar("Answer")
 
 
 class RegistryClient:
-    """A tag source and a fact source (``published_at``) over real registries. Thread-safe.
+    """A tag source and a fact source (``published_at``, ``image_changes``) over real registries. Thread-safe.
 
     ``credentials`` are logins by registry, or any source of them; without them the logins of docker and
     podman on this machine are used, and registries without a login are asked anonymously. ``registries``
@@ -137,20 +138,14 @@ class RegistryClient:
     @property
     def provides(self) -> frozenset[str]:
         """The facts that can be had here."""
-        return frozenset({"published_at"})
+        return frozenset({"published_at", "image_changes"})
 
     def facts(self, candidate: Candidate) -> Mapping[str, object]:
-        """When the candidate's new image says it was built; nothing where that is not known."""
-        new = candidate.change.new
-        if isinstance(new, ChartReference):
-            return {}
-        try:
-            created = self.image_config(new, candidate.asset.platform).created
-        except RegistryError as error:
-            # By the port's contract a fact that cannot be had is unknown, and unknown is never good.
-            _LOG.info("the age of %s is unknown: %s", new, error)
-            return {}
-        return {} if created is None else {"published_at": created}
+        """When the new image says it was built, and how it wants to be run otherwise than the old one.
+
+        Each is looked up when it is read; what is not known is not in it.
+        """
+        return image_facts(self.image_config, candidate)
 
     # --- housekeeping
 

@@ -164,7 +164,10 @@ class Images:
         config = self._configs.get((scope.image.name, digest), lambda: self._asked_config(scope, digest))
         if wanted is not None and not (config.platform and wanted.runs(config.platform)):
             raise _no_platform(scope, wanted, [str(config.platform or "an unknown platform")])
-        return config
+        if not document.foreign_layers:
+            return config
+        defaults = attrs.evolve(config.defaults, foreign_layers=document.foreign_layers)
+        return attrs.evolve(config, defaults=defaults)
 
     def _asked_config(self, scope: _Scope, digest: str) -> ImageConfig:
         session = scope.session

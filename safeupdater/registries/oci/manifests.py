@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +14,7 @@ import attrs
 import msgspec
 
 from safeupdater.domain.artifact import is_digest
+from safeupdater.domain.image import ImageDefaults
 from safeupdater.domain.platform import Platform
 from safeupdater.errors import MalformedResponse
 
@@ -39,6 +40,7 @@ class _Descriptor(msgspec.Struct):
     mediaType: str = ""  # noqa: N815 (the specification's spelling)
     size: int = 0
     platform: _PlatformBody | None = None
+    urls: list[str] | None = None
 
 
 class _Body(msgspec.Struct):
@@ -46,14 +48,20 @@ class _Body(msgspec.Struct):
     schemaVersion: int = 0  # noqa: N815
     manifests: list[_Descriptor] | None = None
     config: _Descriptor | None = None
+    layers: list[_Descriptor] | None = None
 
 
 @attrs.frozen(kw_only=True)
 class Manifest:
-    """One image for one platform; ``config_digest`` names its config blob."""
+    """One image for one platform; ``config_digest`` names its config blob.
+
+    ``foreign_layers`` names the hosts that its layers are said to come from, where that is not the registry:
+    we never go there, but a runtime does (CVE-2020-15157).
+    """
 
     digest: str
     config_digest: str
+    foreign_layers: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -80,12 +88,14 @@ def _read_only(given: Mapping[str, str]) -> Mapping[str, str]:
 class ImageConfig:
     """What an image says about itself: an untrusted claim of whoever built it.
 
-    ``created`` is None where it is missing or an obvious fixed time of a reproducible build.
+    ``created`` is None where it is missing or an obvious fixed time of a reproducible build. ``defaults``
+    is how it wants to be run.
     """
 
     platform: Platform | None = None
     created: datetime | None = None
     labels: Mapping[str, str] = attrs.field(factory=dict, converter=_read_only)
+    defaults: ImageDefaults = ImageDefaults()
 
 
 def verified_digest(body: bytes, *, expected: str | None, claimed: str | None, what: str) -> str:
@@ -124,7 +134,16 @@ def parse_manifest(
         return Index(digest=digest, platforms=_platforms(parsed, what, max_entries))
     if parsed.config is None or parsed.manifests is not None or not is_digest(parsed.config.digest):
         raise MalformedResponse(f"{what} is a manifest without a proper config")
-    return Manifest(digest=digest, config_digest=parsed.config.digest)
+    return Manifest(
+        digest=digest, config_digest=parsed.config.digest, foreign_layers=_foreign_hosts(parsed.layers or ())
+    )
+
+
+def _foreign_hosts(layers: Iterable[_Descriptor]) -> tuple[str, ...]:
+    urls = {url for layer in layers for url in layer.urls or ()}
+    return tuple(
+        sorted({url.partition("://")[2].partition("/")[0].rpartition("@")[2] or url for url in urls})
+    )
 
 
 def _platforms(parsed: _Body, what: str, max_entries: int) -> tuple[tuple[Platform, str], ...]:
@@ -141,8 +160,28 @@ def _platforms(parsed: _Body, what: str, max_entries: int) -> tuple[tuple[Platfo
     )
 
 
-class _Labels(msgspec.Struct):
-    Labels: dict[str, str] | None = None
+class _HealthCheck(msgspec.Struct, rename="pascal"):
+    test: list[str] | None = None
+
+
+class _Config(msgspec.Struct, rename="pascal"):
+    labels: dict[str, str] | None = None
+    user: str | None = None
+    entrypoint: list[str] | None = None
+    cmd: list[str] | None = None
+    exposed_ports: dict[str, Any] | None = None
+    volumes: dict[str, Any] | None = None
+    healthcheck: _HealthCheck | None = None
+
+    @property
+    def defaults(self) -> ImageDefaults:
+        check = self.healthcheck and {"Test": self.healthcheck.test}
+        return ImageDefaults.of(
+            {
+                "User": self.user, "Entrypoint": self.entrypoint, "Cmd": self.cmd, "Volumes": self.volumes,
+                "ExposedPorts": self.exposed_ports, "Healthcheck": check,
+            }
+        )  # fmt: skip
 
 
 class _ConfigBody(msgspec.Struct):
@@ -150,7 +189,7 @@ class _ConfigBody(msgspec.Struct):
     architecture: str = ""
     variant: str = ""
     created: str | None = None
-    config: _Labels | None = None
+    config: _Config | None = None
 
 
 def parse_config(body: bytes, what: str, now: datetime) -> ImageConfig:
@@ -164,7 +203,8 @@ def parse_config(body: bytes, what: str, now: datetime) -> ImageConfig:
     return ImageConfig(
         platform=Platform.of(parsed.os, parsed.architecture, parsed.variant) if has_platform else None,
         created=creation_time(parsed.created, now),
-        labels=(parsed.config.Labels if parsed.config else None) or {},
+        labels=(parsed.config.labels if parsed.config else None) or {},
+        defaults=parsed.config.defaults if parsed.config else ImageDefaults(),
     )
 
 
