@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.text import Text
 
 from safeupdater.cli.exits import Exit
 from safeupdater.cli.options import Group
 from safeupdater.cli.places import shown_store
 from safeupdater.cli.session import Session
+from safeupdater.cli.targets import find_asset
 from safeupdater.codec import loads
 from safeupdater.errors import ConfigurationError, CorruptState
 from safeupdater.stores.transfer import export_state, import_state
+from safeupdater.update.inventory import Inventory
 
 
 @click.group(cls=Group)
 def state() -> None:
-    """What is remembered: path, export, import."""
+    """What is remembered: path, export, import, forget."""
 
 
 @state.command()
@@ -66,6 +69,20 @@ def import_(session: Session, file: str, overwrite: bool) -> int:
     with session.store() as store:
         import_state(data, store, overwrite=overwrite)
     session.say(f"imported into {shown_store(session.store_url)}")
+    return Exit.DONE
+
+
+@state.command()
+@click.argument("what", metavar="ASSET|SCHEME://HOST")
+@click.pass_obj
+def forget(session: Session, what: str) -> int:
+    """Forget an asset, or all of a host that is gone, with its history."""
+    with session.store() as store:
+        inventory = Inventory(store)
+        known = [asset.id for asset in inventory.assets(include_removed=True)]
+        is_host = any(found.startswith(what.rstrip("/") + "/") for found in known)
+        forgotten = inventory.forget(what if is_host else find_asset(inventory, what).id)
+    session.result("Forgotten", {"assets": list(forgotten)}, Text("\n".join(forgotten)))
     return Exit.DONE
 
 

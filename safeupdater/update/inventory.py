@@ -24,6 +24,7 @@ _NOT_FOLLOWED = frozenset({"disabled", "pinned_by_digest"})
 
 _TRIES = 10
 _Read = Mapping[str, Stored[object]]
+_LABEL_KEYS = ("label_changes", "labels_changed_at")
 _KEPT_WHILE_OPEN = frozenset({AssetStatus.UPDATING, AssetStatus.HELD})
 
 
@@ -145,6 +146,19 @@ class Inventory:
             and (include_removed or status is AssetStatus.REMOVED or asset.status is not AssetStatus.REMOVED)
         )
 
+    def forget(self, asset_id: str) -> tuple[str, ...]:
+        """Forgets an asset, or every asset of a host (``docker://old-name``), with its history; their ids.
+
+        What still runs is found again by the next scan. Journals, snapshots and quarantine stay.
+        """
+        below = asset_id.rstrip("/") + "/"
+        found = [
+            asset.id for asset in self._all(asset_id) if asset.id == asset_id or asset.id.startswith(below)
+        ]
+        for each in found:
+            self._store.delete("asset", each)
+        return tuple(found)
+
     def history(self, asset_id: str) -> tuple[UpdateRecord, ...]:
         """The finished updates of an asset, newest first."""
         asset = self.get(asset_id)
@@ -257,8 +271,7 @@ def _merged(known: Asset, scanned: Asset, now: datetime) -> Asset:
         unknown_cause=known.unknown_cause if same_bits else None,
         status=_status(known, scanned, same_bits=same_bits),
     )
-    changes = _label_changes(known, scanned)
-    return attrs.evolve(merged, metadata={**merged.metadata, "label_changes": changes}) if changes else merged
+    return attrs.evolve(merged, metadata={**merged.metadata, **_relabelled(known, scanned, now)})
 
 
 def _status(known: Asset, scanned: Asset, *, same_bits: bool) -> AssetStatus:
@@ -274,14 +287,17 @@ def _is_in_operation(known: Asset) -> bool:
     return is_stuck or known.status in _KEPT_WHILE_OPEN
 
 
-def _label_changes(known: Asset, scanned: Asset) -> dict[str, list[str | None]]:
-    """Labels that are not what they were at the scan before: [before, now] by name."""
+def _relabelled(known: Asset, scanned: Asset, now: datetime) -> dict[str, object]:
+    """What the latest change of labels was ([before, after] by name) and which scan saw it."""
     names = known.labels.keys() | scanned.labels.keys()
-    return {
+    changes = {
         name: [known.labels.get(name), scanned.labels.get(name)]
         for name in sorted(names)
         if known.labels.get(name) != scanned.labels.get(name)
     }
+    if changes:
+        return {"label_changes": changes, "labels_changed_at": now.isoformat()}
+    return {key: known.metadata[key] for key in _LABEL_KEYS if key in known.metadata}
 
 
 def _with_availability(asset: Asset) -> Asset:

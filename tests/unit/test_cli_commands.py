@@ -107,6 +107,14 @@ def test_what_another_updater_is_at_is_left_alone_and_not_told_as_interrupted(sh
         assert shell("recover").code == 6
 
 
+def test_a_host_that_is_gone_can_be_forgotten(shell: Shell) -> None:
+    shell("scan")
+    assert shell.json("state", "forget", "api")["assets"] == ["memory://prod-1/api"]
+    assert shell("state", "forget", "memory://prod-1").out == "memory://prod-1/web\n"
+    refused = shell("state", "forget", "memory://prod-1")
+    assert (refused.code, "nothing is known" in refused.err) == (2, True)
+
+
 def test_a_json_store_in_use_can_still_be_read(shell: Shell) -> None:
     place = shell.directory / "state"
     url = f"json:{place}"

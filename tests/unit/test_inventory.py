@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
@@ -109,7 +109,23 @@ def test_changed_labels_are_recorded_with_what_they_were(inventory: Inventory) -
     found = inventory.get(SCOPE + "web")
     assert found is not None
     assert found.metadata["label_changes"] == {"new": [None, "y"], "old": ["x", None], "tier": ["a", "b"]}
+    assert found.metadata["labels_changed_at"] == LATER.isoformat()
     assert dict(found.labels) == {"tier": "b", "new": "y"}
+    again = inventory.record(report(asset(labels={"tier": "b", "new": "y"})), LATER + timedelta(hours=1))
+    assert again.updated == 0
+    kept = inventory.get(SCOPE + "web")
+    assert kept is not None
+    assert kept.metadata == found.metadata
+
+
+def test_a_host_or_an_asset_that_is_gone_for_good_can_be_forgotten(inventory: Inventory) -> None:
+    for name in ("web", "web-2", "api"):
+        inventory.record(report(asset(name), complete=False), NOW)
+    assert inventory.forget(SCOPE + "web") == (SCOPE + "web",)
+    assert [found.name for found in inventory.assets()] == ["api", "web-2"]
+    assert inventory.forget("memory://elsewhere") == ()
+    assert len(inventory.forget(SCOPE.removesuffix("/"))) == 2
+    assert inventory.assets(include_removed=True) == ()
 
 
 def test_what_is_on_offer_is_forgotten_when_something_else_runs(inventory: Inventory) -> None:
