@@ -28,6 +28,7 @@ from testbed.certificates import Certificates, issue_certificates
 from testbed.processes import (
     LOOPBACK,
     Server,
+    Unavailable,
     answers_unix_http,
     find_program,
     free_port,
@@ -41,9 +42,13 @@ _SUBNETS = itertools.count(os.getpid() % 100)
 
 @attrs.define
 class Dockerd:
-    """A dockerd that lives as long as the context; ``tls=True`` also serves TCP with client certificates."""
+    """A dockerd that lives as long as the context; ``tls=True`` also serves TCP with client certificates.
+
+    ``disk_mib`` gives it a disk of its own of that size, which can be filled.
+    """
 
     tls: bool = False
+    disk_mib: int | None = None
     _stack: contextlib.ExitStack = attrs.field(factory=contextlib.ExitStack, init=False, repr=False)
     _directory: Path = attrs.field(default=Path(), init=False)
     _server: Server | None = attrs.field(default=None, init=False, repr=False)
@@ -54,6 +59,11 @@ class Dockerd:
     def socket(self) -> Path:
         """Where it listens."""
         return self._directory / "docker.sock"
+
+    @property
+    def data(self) -> Path:
+        """Where it keeps images, containers and volumes."""
+        return self._directory / "data"
 
     @property
     def host(self) -> str:
@@ -79,6 +89,7 @@ class Dockerd:
         with contextlib.ExitStack() as stack:
             self._directory = stack.enter_context(server_directory("docker"))
             stack.callback(self._unmount)
+            self._mount_data()
             bridge, pool = stack.enter_context(_bridge(ip))
             arguments = self._arguments(bridge, pool)
             self._server = Server(
@@ -122,7 +133,7 @@ class Dockerd:
 
     def _arguments(self, bridge: str, pool: str) -> list[str]:
         arguments = [
-            "--data-root", str(self._directory / "data"), "--exec-root", str(self._directory / "exec"),
+            "--data-root", str(self.data), "--exec-root", str(self._directory / "exec"),
             "--pidfile", str(self._directory / "pid"), "--config-file", str(self._directory / "none.json"),
             "--host", self.host, "--bridge", bridge, "--default-address-pool", f"base={pool},size=24",
             "--iptables=false", "--ip-masq=false", "--shutdown-timeout", "2",
@@ -170,6 +181,15 @@ class Dockerd:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not list(_pids_of(str(self._directory / "exec"))), timeout_s=5)
+
+    def _mount_data(self) -> None:
+        if self.disk_mib is None:
+            return
+        self.data.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={self.disk_mib}m", "tmpfs", self.data]
+        mounted = subprocess.run(command, check=False, capture_output=True, text=True)
+        if mounted.returncode != 0:
+            raise Unavailable(f"no file system can be mounted here: {mounted.stderr.strip()}")
 
     def _unmount(self) -> None:
         mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]

@@ -122,11 +122,12 @@ def release(
     kind: Kind = Kind.GOOD,
     *,
     changes: Iterable[str] = (),
+    files: Mapping[str, str] | None = None,
     keep: bool = False,
     login: tuple[str, str] = ("", ""),
 ) -> str:
     """Builds and pushes a release and gives its digest; the local copy goes unless it is to be kept."""
-    build(client, reference, kind, changes=changes)
+    build(client, reference, kind, changes=changes, files=files)
     digest = push(client, reference, login)
     if not keep:
         client.remove_image(reference)
