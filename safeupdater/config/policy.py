@@ -39,6 +39,8 @@ class Policy:
     _document: Document
     source: str = "built-in"
     """Where it was read, for messages: a path, ``mapping`` or ``built-in``."""
+    _stamp: tuple[int, ...] | None = None
+    """What tells one state of its file from another; None where it has no file."""
     _matchers: tuple[Matcher, ...] = attrs.field(
         default=attrs.Factory(lambda self: _matchers_of(self._document), takes_self=True), init=False
     )
@@ -59,7 +61,18 @@ class Policy:
         from safeupdater.config.load import read_nodes  # brings PyYAML
 
         source = os.fspath(path)
-        return cls(read_document(read_nodes(path), Problems(source)), source)
+        stamp = _stamp_of(source)  # before it is read: what is written meanwhile is read again
+        return cls(read_document(read_nodes(path), Problems(source)), source, stamp)
+
+    def reread(self) -> Policy:
+        """The policy as its file says it now: this very one while that is untouched, or where there is none.
+
+        Raises:
+            ConfigurationError: as ``load``.
+        """
+        if self._stamp is None or _stamp_of(self.source) == self._stamp:
+            return self
+        return Policy.load(self.source)
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, object]) -> Policy:
@@ -163,6 +176,14 @@ class Policy:
     def __repr__(self) -> str:
         count = len(self._document.rules)
         return f"<Policy {self.source!a}, {count} rule{'s' if count != 1 else ''}, {self.fingerprint[:12]}>"
+
+
+def _stamp_of(path: str) -> tuple[int, ...]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _matchers_of(document: Document) -> tuple[Matcher, ...]:

@@ -11,6 +11,7 @@ import attrs
 
 from safeupdater.domain.health import Observation, Tally
 from safeupdater.domain.operation import (
+    AbortRequested,
     Finished,
     OperationSettings,
     Outcome,
@@ -42,7 +43,7 @@ from safeupdater.update.driving import Drive, Pilot
 from safeupdater.update.flight import Flight
 from safeupdater.update.machine import is_ended, is_parked, next_command
 from safeupdater.update.notifier import Notifier
-from safeupdater.update.opening import Opener, Ports, Review
+from safeupdater.update.opening import Objection, Opener, Ports, Review
 from safeupdater.update.result import Advance, Done, OperationResult, WakeAfter, untouched
 from safeupdater.update.states import (
     Capture,
@@ -59,6 +60,8 @@ from safeupdater.update.transitions import backoff_s
 
 _STORE_RETRIES = 8
 _POLL_REQUESTS_S = 5.0
+_OBJECTIONS_S = 30.0
+"""How often the policy is asked whether an update that is being watched may go on."""
 _TURN_POLL_S = 1.0
 _TURN_TIMEOUT_S = 3600.0
 _SLACK_S = 1e-6
@@ -95,6 +98,7 @@ class UpdateExecutor:
         review: Review,
         holder: str,
         new_id: Callable[[], str],
+        objection: Objection | None = None,
         admission: Admission | None = None,
         hooks: Hooks | None = None,
         observers: Iterable[Observer] | Notifier = (),
@@ -110,6 +114,7 @@ class UpdateExecutor:
         self._ports = Ports(
             backends=tuple(backends), store=store, clock=clock, checks=checks, review=review, holder=holder,
             new_id=new_id, admission=admission or LocalAdmission(store), notifier=self._notifier,
+            objection=objection,
         )  # fmt: skip
         self._opener = Opener(self._ports)
         self._progress = progress
@@ -317,6 +322,8 @@ class UpdateExecutor:
             flight.happened(event)
 
     def _perform(self, flight: Flight, command: Perform) -> None:
+        if flight.is_about_to_switch and self._objects(flight):
+            return
         if flight.intended is not flight.state:
             flight.happened(StepIntended(phase=command.phase, step=command.step))
             flight.intended = flight.state
@@ -341,6 +348,9 @@ class UpdateExecutor:
         flight.keep_lease(self._store, now_s)
         if now_s - flight.heard_s >= _POLL_REQUESTS_S:
             self._take_in_requests(flight, now_s)
+        if now_s - flight.reviewed_s >= _OBJECTIONS_S and not command.old:
+            flight.reviewed_s = now_s
+            self._objects(flight)
         if flight.state is asked_in:
             flight.saw(
                 acting.look(flight.backend, flight.context, flight.checks, self._clock, old=command.old)
@@ -348,6 +358,17 @@ class UpdateExecutor:
             if isinstance(flight.state, Looking):
                 return self._rest_until(flight, flight.state.due_s)
         return None
+
+    def _objects(self, flight: Flight) -> bool:
+        """Whether the policy of now forbids what began under an earlier one: then it stops, or goes back."""
+        objection = self._ports.objection
+        if objection is None or flight.opened.restores is not None:
+            return False
+        reason = objection(flight.opened.planned, self._clock.now())
+        if reason is None:
+            return False
+        flight.happened(AbortRequested(by="the policy", reason=reason))
+        return True
 
     def _rest_until(self, flight: Flight, due_s: float) -> WakeAfter | None:
         """Rests until the next look, as asking for the next command would, at less cost."""

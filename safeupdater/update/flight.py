@@ -24,7 +24,7 @@ from safeupdater.update.acting import CALL_DEADLINE_S
 from safeupdater.update.machine import evolve
 from safeupdater.update.notifier import Notifier
 from safeupdater.update.result import OperationResult
-from safeupdater.update.states import Ended, Held, RollbackFailed, State, Watching
+from safeupdater.update.states import Ended, Held, RollbackFailed, State, Switching, Watching
 
 _LEASE_MARGIN_S = 30.0
 LEASE_S = 2 * (CALL_DEADLINE_S + _LEASE_MARGIN_S)
@@ -38,7 +38,8 @@ class Flight:
     Events are journaled in batches: what happened is kept in ``unsaved`` until the next effect, look or
     wait, and always written before it. ``base`` is the state before the first unsaved event; ``intended``
     is the state in which the intent of its step is journaled or unsaved. Until
-    ``heard_s`` nobody else had journaled anything; at ``boarded_s`` the executor came by it.
+    ``heard_s`` nobody else had journaled anything; at ``boarded_s`` the executor came by it; at
+    ``reviewed_s`` the policy was asked last.
     """
 
     opened: OperationPlanned
@@ -56,6 +57,7 @@ class Flight:
     wake_s: float | None = None
     heard_s: float = -math.inf
     boarded_s: float = 0.0
+    reviewed_s: float = -math.inf
     store_failures: int = 0
     warnings: tuple[str, ...] = ()
 
@@ -63,6 +65,11 @@ class Flight:
     def operation_id(self) -> str:
         """The id of the operation."""
         return self.opened.operation_id
+
+    @property
+    def is_about_to_switch(self) -> bool:
+        """Whether the next step is the first that touches the old version."""
+        return isinstance(self.state, Switching) and not self.state.touched
 
     def context_for(self, deadline_s: float) -> OperationContext:
         """What the backend is told, with the time that this call may take."""

@@ -49,6 +49,9 @@ from safeupdater.update.states import Settling, State, Switching
 Review = Callable[[PlannedUpdate, datetime, Approval | None], OperationSettings | OperationResult]
 """Decides again at execution: the settings to run under, or the refusal."""
 
+Objection = Callable[[PlannedUpdate, datetime], str | None]
+"""Asked again while an update is under way: why it may not go on, or None."""
+
 
 @attrs.define(kw_only=True, eq=False)
 class Ports:
@@ -63,6 +66,7 @@ class Ports:
     new_id: Callable[[], str]
     admission: Admission
     notifier: Notifier
+    objection: Objection | None = None
 
     def backend_of(self, target_id: str) -> Backend | None:
         """The backend that reaches a target."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from safeupdater.analysis import SemVerAnalyzer
@@ -10,14 +10,29 @@ from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.asset import Asset, AssetType
 from safeupdater.domain.candidate import Candidate
 from safeupdater.domain.change import Change
-from safeupdater.domain.decision import Verdict
+from safeupdater.domain.decision import Decision, Verdict
 from safeupdater.domain.operation import OperationSettings
 from safeupdater.domain.plan import Approval, PlannedUpdate
+from safeupdater.errors import SafeUpdaterError, StoreError
+from safeupdater.gates import Labels
 from safeupdater.gates.diffgate import DiffGate
+from safeupdater.gates.evaluation import evaluate
 from safeupdater.protocols import FactSource, PolicySource, StateStore
 from safeupdater.update.facts import StoreFacts, with_facts
 from safeupdater.update.planning import policy_hash
 from safeupdater.update.result import OperationResult, refusal
+
+_LABELS = Labels()
+_FROZEN = "frozen"
+
+
+def _forbidden(decision: Decision) -> str | None:
+    """The reason that no consent and no waiting for a window would lift."""
+    for reason in decision.reasons:
+        is_broken = reason.fatal and reason.code.startswith("gate_")
+        if (reason.verdict is Verdict.REJECT and not is_broken) or reason.code == _FROZEN:
+            return reason.message
+    return None
 
 
 class PolicyReview:
@@ -35,7 +50,7 @@ class PolicyReview:
         facts: Sequence[FactSource] = (),
         analyzer: SemVerAnalyzer | None = None,
     ) -> None:
-        self._policy = policy
+        self._policy = self._latest = policy
         self._store = store
         self._facts = (StoreFacts(store), *facts)
         self._gate = DiffGate(policy, analyzer=analyzer)
@@ -60,6 +75,43 @@ class PolicyReview:
             if blocked is not None:
                 return blocked
         return policies[planned.changes[0].asset_id].settings
+
+    def objection(self, planned: PlannedUpdate, now: datetime) -> str | None:
+        """Why an update that is under way may not go on; None where it may.
+
+        It goes on under the policy with which it began, unless the policy of now, read again where it has a
+        file, forbids it outright: switched off, frozen, or rejected even with a person's consent. That an
+        update window has closed meanwhile forbids nothing.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        try:
+            policy = self._reread()
+            assets = {change.asset_id: self._asset(change) for change in planned.changes}
+            policies = {asset_id: policy.for_asset(asset) for asset_id, asset in assets.items()}
+            is_same = policy_hash(policies) == planned.policy_hash
+            for change in planned.changes:
+                asset = assets[change.asset_id]
+                candidate = Candidate(asset=asset, change=change, now=now, consent=Verdict.MANUAL_APPROVAL)
+                gate = _LABELS if is_same else policies[change.asset_id].gate
+                if not policies[change.asset_id].enabled:
+                    return f"the policy does not look after {asset.name} any more (enabled: false)"
+                forbidden = _forbidden(evaluate(gate, with_facts(candidate, self._facts, gate.needs)))
+                if forbidden is not None:
+                    return forbidden
+        except StoreError:
+            raise
+        except SafeUpdaterError:
+            pass  # a policy that cannot be read changes nothing for what has begun
+        return None
+
+    def _reread(self) -> PolicySource:
+        """The policy as it is now: one that was loaded from a file is read again when that changes."""
+        reread: Callable[[], PolicySource] | None = getattr(self._latest, "reread", None)
+        if reread is not None:
+            self._latest = reread()
+        return self._latest
 
     def _blocked(
         self,

@@ -109,14 +109,16 @@ class Updater:
         self._reached: tuple[Backend, ...] = tuple(guard(item, GuardedBackend) for item in self.backends)
         self._guarded_tags: TagSource | None = None
         self._facts: tuple[FactSource, ...] = tuple(guard(source, GuardedFacts) for source in facts)
+        review = PolicyReview(
+            self.policy, self.store, facts=self._all_facts(stored=False), analyzer=self._analyzer
+        )
         self.executor = UpdateExecutor(
             self._reached,
             self.store,
             clock=self.clock,
             checks=checks or wiring.checks(),
-            review=PolicyReview(
-                self.policy, self.store, facts=self._all_facts(stored=False), analyzer=self._analyzer
-            ),
+            review=review,
+            objection=review.objection,
             holder=wiring.holder(),
             new_id=wiring.new_id,
             admission=guard(admission or LocalAdmission(self.store, self._limits), GuardedAdmission),
