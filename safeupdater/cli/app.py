@@ -22,7 +22,7 @@ from safeupdater.cli.running import run_command
 from safeupdater.cli.scanning import plan, scan
 from safeupdater.cli.session import Session, World, rendered
 from safeupdater.cli.states import state
-from safeupdater.cli.text import clean, clean_lines
+from safeupdater.cli.text import clean, clean_lines, short_hosts
 from safeupdater.errors import ErrorClass, SafeUpdaterError, classify
 
 
@@ -100,7 +100,7 @@ def _failed(session: Session, error: SafeUpdaterError) -> int:
     if session.options.json:
         session.out.file.write(rendered("Error", session.scrubber.value(documents.error(error))))
     later = " (trying again later may help)" if classify(error) is ErrorClass.TRANSIENT else ""
-    session.complain(clean_lines(str(error)) + later)
+    session.complain(short_hosts(clean_lines(str(error))) + later)
     return Exit.FAILURE
 
 

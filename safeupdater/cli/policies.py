@@ -55,18 +55,23 @@ def explain(session: Session, asset: str) -> int:
 
 
 @policy.command()
-@click.argument("file", type=click.Path())
+@click.argument("file", type=click.Path(), required=False)
 @click.pass_obj
-def check(session: Session, file: str) -> int:
-    """Say everything that is wrong with a policy FILE.
+def check(session: Session, file: str | None) -> int:
+    """Say everything that is wrong with a policy.
 
-    Each problem comes with its line and column.
+    Without FILE it is the one that holds. Each problem comes with its line and column.
     """
     try:
-        Policy.load(file)
+        policy = Policy.load(file) if file else session.policy()
+        file = file or policy.source
     except ConfigurationError as error:
         problems = error.problems or (Problem(path="", message=error.message),)
-        document = {"file": file, "valid": False, "problems": [_problem(problem) for problem in problems]}
+        document = {
+            "file": file or "",
+            "valid": False,
+            "problems": [_problem(problem) for problem in problems],
+        }
         session.result("PolicyCheck", document, Text(clean_lines(str(error))))
         return Exit.FAILURE
     document = {"file": file, "valid": True, "problems": []}

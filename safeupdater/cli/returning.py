@@ -134,7 +134,7 @@ def list_quarantine(session: Session, everything: bool) -> int:
     return Exit.DONE
 
 
-@quarantine.command("allow")
+@quarantine.command("allow", short_help="Let a release be tried again.")
 @click.argument("target")
 @click.argument("version", required=False)
 @_BY

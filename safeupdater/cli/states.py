@@ -39,7 +39,7 @@ def path(session: Session) -> int:
     return Exit.DONE
 
 
-@state.command("export")
+@state.command("export", short_help="Write everything that is remembered to a FILE.")
 @click.argument("file", metavar="FILE|-")
 @click.pass_obj
 def export_(session: Session, file: str) -> int:
@@ -59,7 +59,7 @@ def export_(session: Session, file: str) -> int:
     return Exit.DONE
 
 
-@state.command("import")
+@state.command("import", short_help="Put exported state into the store.")
 @click.argument("file", metavar="FILE|-")
 @click.option("--overwrite", is_flag=True, help="Into a store that is not empty; same keys are replaced.")
 @click.pass_obj

@@ -46,6 +46,13 @@ def table(*columns: str) -> Table:
     return made
 
 
+def _telling(made: Table) -> Table:
+    """The table without its last column where that says nothing."""
+    if not any(str(cell) for cell in made.columns[-1].cells):
+        made.columns.pop()
+    return made
+
+
 @attrs.frozen
 class Shortened:
     """Text whose middle is cut out where its column is too narrow: of an image, the tag is what matters."""
@@ -116,7 +123,7 @@ def results(items: Iterable[OperationResult]) -> Table:
         made.add_row(
             plain(target_name(result.target_id), "bold"), plain(change), status(result.outcome), plain(why)
         )
-    return made
+    return _telling(made)
 
 
 def target_name(target_id: str) -> str:
@@ -136,7 +143,7 @@ def history(entries: Iterable[tuple[str, UpdateRecord]]) -> Table:
             status(record.outcome),
             plain("" if succeeded else record.reason),
         )
-    return made
+    return _telling(made)
 
 
 def quarantine(entries: Iterable[Quarantine]) -> Table:

@@ -6,6 +6,7 @@ could do more than stand there is shown as its code instead.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 from rich.text import Text
@@ -44,6 +45,19 @@ def shortened(text: str, width: int) -> str:
         return text
     tail = (width - 1) // 2
     return f"{text[: width - 1 - tail]}…{text[-tail:] if tail else ''}"
+
+
+def short_hosts(text: str) -> str:
+    """The text with the long host of each target id cut in its middle: the name is what people look for.
+
+    >>> short_hosts("nothing of docker://HUS7:SEJ7:XXLW:FCPW:RKTO:V3ZX/shop waits")
+    'nothing of docker://HUS7:…:V3ZX/shop waits'
+    """
+    return _HOST.sub(lambda found: f"{found[1]}{shortened(found[2], _SHORT_HOST)}/", text)
+
+
+_HOST = re.compile(r"\b((?:docker|k8s|helm|memory)://)([^/\s]+)/")
+_SHORT_HOST = 11
 
 
 def minute(at: datetime | None) -> str:

@@ -219,9 +219,9 @@ class Updater:
         """
         verdict = update.decision.verdict
         if verdict not in (Verdict.REVIEW_REQUIRED, Verdict.MANUAL_APPROVAL):
+            needs_none = "needs no approval" if update.is_approved else f"cannot be approved, it is {verdict}"
             raise UpdateError(
-                f"{update.target_id}: an approval does not change {verdict}: {update.decision.reason}",
-                code="not_approvable",
+                f"{update.target_id} {needs_none}: {update.decision.reason}", code="not_approvable"
             )
         if bulk and verdict is Verdict.MANUAL_APPROVAL:
             raise UpdateError(f"{update.target_id} must be approved by itself", code="not_in_bulk")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from safeupdater.backends.memory import Behaviour
+from safeupdater.cli.text import short_hosts
 from safeupdater.config import Policy
 from safeupdater.registries.oci import RateLimit
 from safeupdater.stores.jsonfile import JsonFileStore
@@ -295,6 +296,30 @@ def test_another_version_on_offer_can_be_approved(shell: Shell) -> None:
     assert running(shell, "web") == version
 
 
+def test_an_approval_of_what_needs_none_says_so(shell: Shell) -> None:
+    shell.world.publish(f"example/web:{PATCH}")
+    shell("plan")
+    ran = shell("approve", "web")
+    assert ran.code == 1
+    assert "memory://prod-1/web needs no approval: Patch update is approved automatically" in ran.err
+
+
+def test_an_error_cuts_the_long_host_of_a_daemon_and_not_the_name() -> None:
+    long = "docker://HUS7:SEJ7:XXLW:FCPW:RKTO:V3ZX:FXQH:NHUC:7KFY:TST4:IMTO:7KFY/shop waits, docker://a/b"
+    assert short_hosts(long) == "docker://HUS7:…:7KFY/shop waits, docker://a/b"
+    url = "cannot reach https://a-registry.example.org/v2/"
+    assert short_hosts(url) == url
+
+
+def test_results_have_no_column_that_says_nothing(shell: Shell) -> None:
+    shell.world.publish(f"example/web:{PATCH}")
+    assert "why" not in shell("apply", "--yes").out
+    assert "why" not in shell("history").out
+    shell.world.publish("example/web:1.0.9", Behaviour(exits_after_s=20.0))
+    assert "why" in shell("apply", "--yes").out
+    assert "why" in shell("history").out
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["web", "--all-review"], ["web"], ["nobody"], ["web", "--to", "9.9.9"]]
 )
@@ -475,6 +500,14 @@ def test_policy_check_names_every_problem_with_its_place(shell: Shell, tmp_path:
     ], "one line for each, as editors read them"
     document = shell("policy", "check", str(file), "-o", "json").document
     assert [problem["line"] for problem in document["problems"]] == [2, 3]
+
+
+def test_policy_check_without_a_file_checks_the_policy_that_holds(shell: Shell, tmp_path: Path) -> None:
+    assert "built-in" in shell("policy", "check").out
+    (tmp_path / "policy.yaml").write_text("version: 1\nsemver_gates: {patch: sure}\n")
+    ran = shell("policy", "check")
+    assert (ran.code, "policy.yaml:2:" in ran.out) == (1, True)
+    assert shell("policy", "check", "-o", "json").document["valid"] is False
 
 
 def test_a_bad_policy_stops_everything_before_anything_is_touched(shell: Shell, tmp_path: Path) -> None:
