@@ -31,11 +31,14 @@ class Limits:
 
     ``max_concurrent`` counts operations per host, namespace and release; ``max_per_day`` and
     ``cooldown_s`` bound the rollbacks of one target. Those of all together are bounded by the breaker.
+    ``replica_of`` names what the target is one of several replicas of, None where it stands for itself: of
+    replicas one at a time is updated, whatever ``max_concurrent`` says.
     """
 
     max_concurrent: int = 1
     max_per_day: int = 2
     cooldown_s: float = 3600.0
+    replica_of: str | None = None
 
 
 class LocalAdmission:
@@ -104,9 +107,23 @@ class LocalAdmission:
         domain = failure_domain(planned.target_id)
         peers = self._under_way(domain)
         ahead = _ahead_of(planned.target_id, peers)
-        if ahead < limits.max_concurrent:
-            return None
-        return _refused("concurrency", f"{ahead} updates are under way in {domain}", None)
+        if ahead >= limits.max_concurrent:
+            return _refused("concurrency", f"{ahead} updates are under way in {domain}", None)
+        if limits.replica_of and ahead and self._is_behind_a_replica(planned, limits.replica_of, peers):
+            message = f"another replica of {limits.replica_of} is being updated"
+            return _refused("concurrency", message, None)
+        return None
+
+    def _is_behind_a_replica(
+        self, planned: PlannedUpdate, replica_of: str, peers: list[OperationPlanned]
+    ) -> bool:
+        replicas = [
+            opened
+            for opened in peers
+            if opened.target_id == planned.target_id
+            or self._limits_of(opened.planned).replica_of == replica_of
+        ]
+        return _ahead_of(planned.target_id, replicas) > 0
 
     def _under_way(self, domain: str | None = None) -> list[OperationPlanned]:
         """The operations that somebody works on or should, oldest first; of one failure domain, or all."""

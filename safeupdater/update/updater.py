@@ -319,10 +319,12 @@ class Updater:
         asset = self.inventory.get(planned.changes[0].asset_id)
         policy = self.policy.for_asset(asset) if asset else self.policy.defaults()
         rollback = policy.settings.rollback
+        replica_of = asset.metadata.get("replica_of") if asset else None
         return Limits(
             max_concurrent=policy.max_concurrent,
             max_per_day=rollback.max_per_day,
             cooldown_s=rollback.cooldown_s,
+            replica_of=str(replica_of) if replica_of else None,
         )
 
     def _approval_ttl_s(self, update: PlannedUpdate) -> float:

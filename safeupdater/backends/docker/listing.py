@@ -57,6 +57,12 @@ class ContainerMetadata:
         """Its service in that project."""
         return self.labels.get("com.docker.compose.service")
 
+    @property
+    def replica_of(self) -> str | None:
+        """The compose service that it is a replica of, such as ``shop/web``; a scaled one has several."""
+        parts = (self.compose_project, self.compose_service)
+        return "/".join(part for part in parts if part) if all(parts) else None
+
 
 @attrs.frozen(kw_only=True)
 class LabelChange:

@@ -284,6 +284,7 @@ class DockerScanner:
             "image_gone": image.is_gone,
             "compose_project": container.compose_project,
             "compose_service": container.compose_service,
+            "replica_of": container.replica_of,
         }
         return Asset(
             id=f"docker://{self.host}/{container.name}",  # an asset makes sure that this is an id
