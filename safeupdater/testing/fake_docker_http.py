@@ -137,7 +137,12 @@ def _unknown_page(_: FakeDocker, names: tuple[str, ...], __: Params, ___: Json) 
 
 def _version(daemon: FakeDocker, _: tuple[str, ...], __: Params, ___: Json) -> _Answer:
     said = {"Version": "20.10.0", "ApiVersion": daemon.api_version, "MinAPIVersion": "1.12"}
-    return 200, {**said, "Os": "linux", "Arch": daemon.architecture, "Components": [{"Name": "Engine"}]}
+    return 200, {
+        **said,
+        "Os": "linux",
+        "Arch": daemon.architecture,
+        "Components": [{"Name": name} for name in daemon.components],
+    }
 
 
 def _info(daemon: FakeDocker, _: tuple[str, ...], __: Params, ___: Json) -> _Answer:

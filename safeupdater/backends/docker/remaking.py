@@ -29,8 +29,13 @@ def remake(work: Work, member: Member, renamed: Mapping[str, str]) -> StepOutcom
     # In a same-tag update its tag still names the new image.
     outcome = restore_tag(work)
     text = own_text(work, member)
-    if outcome.status is not StepStatus.DONE or text is None:
-        return refused("previous_gone", f"{member.name} was removed by somebody else, and so was its image")
+    is_here = work.daemon.inspect_image(str(member.image["Id"])) is not None
+    if outcome.status is not StepStatus.DONE or text is None or not is_here:
+        return refused(
+            "previous_gone",
+            f"{member.name} was removed by somebody else, and so was its image: pull "
+            f"{text or member.image['Id']}, then resolve the operation by restoring",
+        )
     wanted = _predecessor(work, member, text, renamed)
     if work.daemon.inspect(member.name) is None:
         work.daemon.create(member.name, wanted.body, platform_of(member.image))

@@ -150,7 +150,7 @@ def compare_candidate(work: Work) -> StepOutcome:
         wanted, image = planned
         new = work.find_new(member)
         if new is None:
-            return retry("candidate_gone", f"{member.candidate} vanished")
+            return retry("candidate_gone", f"{member.candidate} was removed by somebody else")
         if new["Image"] != image["Id"]:
             return refused("image_moved", f"{member.candidate} did not get the image that was decided on")
         lost = losses(_source(work, member), wanted, new, section(image, "Config"))
