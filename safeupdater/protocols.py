@@ -466,8 +466,8 @@ class StateStore(Protocol):
         """
         ...
 
-    def load(self, operation_id: str) -> tuple[JournalEntry, ...]:
-        """The journal of one operation, in order; empty where there is none."""
+    def load(self, operation_id: str, after: int = 0) -> tuple[JournalEntry, ...]:
+        """The journal of one operation, in order, from behind a version on; empty where there is none."""
         ...
 
     def unfinished(self) -> tuple[OperationPlanned, ...]:

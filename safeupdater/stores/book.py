@@ -208,10 +208,10 @@ class Book:
             self._journal.append(entry)
             self._position = entry.position
 
-    def load(self, operation_id: str) -> tuple[JournalEntry, ...]:
-        """The journal of one operation."""
+    def load(self, operation_id: str, after: int) -> tuple[JournalEntry, ...]:
+        """The journal of one operation, from behind a version on."""
         operation = self._operations.get(operation_id)
-        return tuple(operation.entries) if operation else ()
+        return tuple(operation.entries[after:]) if operation else ()
 
     def unfinished(self) -> tuple[OperationPlanned, ...]:
         """The operations without an end, oldest first."""

@@ -175,10 +175,10 @@ class JsonFileStore:
                 self._write(append_record(entries), lambda: self._book.apply_entries(entries))
         return expected_version + len(events)
 
-    def load(self, operation_id: str) -> tuple[JournalEntry, ...]:
+    def load(self, operation_id: str, after: int = 0) -> tuple[JournalEntry, ...]:
         """See ``StateStore.load``."""
         with self._mutex:
-            return self._book.load(operation_id)
+            return self._book.load(operation_id, after)
 
     def unfinished(self) -> tuple[OperationPlanned, ...]:
         """See ``StateStore.unfinished``."""

@@ -75,10 +75,10 @@ class MemoryStore:
             self._book.apply_entries(entries)
         return expected_version + len(events)
 
-    def load(self, operation_id: str) -> tuple[JournalEntry, ...]:
+    def load(self, operation_id: str, after: int = 0) -> tuple[JournalEntry, ...]:
         """See ``StateStore.load``."""
         with self._lock:
-            return self._book.load(operation_id)
+            return self._book.load(operation_id, after)
 
     def unfinished(self) -> tuple[OperationPlanned, ...]:
         """See ``StateStore.unfinished``."""

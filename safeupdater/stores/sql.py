@@ -157,10 +157,11 @@ class SqlStore:
         self._session.write(lambda connection: append(connection, offer, bodies, lease))
         return offer.version
 
-    def load(self, operation_id: str) -> tuple[JournalEntry, ...]:
+    def load(self, operation_id: str, after: int = 0) -> tuple[JournalEntry, ...]:
         """See ``StateStore.load``."""
-        query = select(db.journal).where(db.journal.c.operation_id == operation_id)
-        return self._entries(query.order_by(db.journal.c.version))
+        columns = db.journal.c
+        query = select(db.journal).where(columns.operation_id == operation_id, columns.version > after)
+        return self._entries(query.order_by(columns.version))
 
     def unfinished(self) -> tuple[OperationPlanned, ...]:
         """See ``StateStore.unfinished``."""

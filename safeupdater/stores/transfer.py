@@ -151,7 +151,7 @@ def _check_operations(journal: list[JournalEntry], target: StateStore) -> None:
 
 def _append(target: StateStore, run: list[JournalEntry]) -> None:
     first = run[0]
-    if len(target.load(first.operation_id)) >= run[-1].version:
+    if target.load(first.operation_id, run[-1].version - 1):
         return
     target.append(
         first.operation_id,

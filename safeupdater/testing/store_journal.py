@@ -42,6 +42,11 @@ class JournalTests(StoreTests):
         assert self.append(store, 3, INTENDED) == 4
         store.close()
 
+    @pytest.mark.parametrize("after", range(5))
+    def test_a_journal_is_loaded_from_behind_a_version(self, store: StateStore, after: int) -> None:
+        self.append(store, 0, planned(), INTENDED, DONE)
+        assert store.load("op-1", after) == store.load("op-1")[after:]
+
     @pytest.mark.parametrize("expected", [1, 2, 4])
     def test_an_append_at_another_version_is_refused_whole(self, store: StateStore, expected: int) -> None:
         self.append(store, 0, planned(), INTENDED, DONE)

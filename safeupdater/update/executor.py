@@ -384,9 +384,9 @@ class UpdateExecutor:
     def _take_in_requests(self, flight: Flight, now_s: float) -> None:
         """Looks whether somebody asked to stop, where nothing was journaled for a while."""
         flight.heard_s = now_s
-        entries = self._store.load(flight.operation_id)
-        if len(entries) > flight.version:
-            flight.take_in_requests([entry.event for entry in entries[flight.version :]])
+        entries = self._store.load(flight.operation_id, flight.version)
+        if entries:
+            flight.take_in_requests([entry.event for entry in entries])
 
     def _pause(self, flight: Flight, command: Wait, delay_s: float) -> WakeAfter | None:
         now_s = self._clock.monotonic()

@@ -136,7 +136,7 @@ class Flight:
 
     def _take_in(self, store: StateStore) -> None:
         """Somebody wrote first: a person who asks to stop, or we ourselves without having heard of it."""
-        foreign = [entry.event for entry in store.load(self.operation_id)[self.version :]]
+        foreign = [entry.event for entry in store.load(self.operation_id, self.version)]
         if foreign[: len(self.unsaved)] == self.unsaved:
             ours, self.unsaved = len(self.unsaved), []
             self.version += ours
