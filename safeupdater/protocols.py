@@ -27,6 +27,7 @@ from safeupdater.domain.operation import (
     Steps,
 )
 from safeupdater.domain.plan import PlannedUpdate
+from safeupdater.domain.quick import quick
 from safeupdater.errors import RegistryError
 
 Value = TypeVar("Value", covariant=True)
@@ -188,6 +189,7 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class OperationContext:
     """What a backend is told about the operation that it serves.
@@ -382,6 +384,7 @@ class Admission(Protocol):
 # --- remembering ------------------------------------------------------------------------------------------
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class Lease:
     """The right to act on a target until it expires. ``epoch`` grows with each new holder: the fence."""
@@ -392,6 +395,7 @@ class Lease:
     ttl_s: float
 
 
+@quick
 @attrs.frozen
 class Stored(Generic[Value]):
     """A record's value and the version to compare with when it is written again."""

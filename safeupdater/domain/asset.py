@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
+from typing import Any
 
 import attrs
 
@@ -224,12 +225,12 @@ class Asset:
             raise IllegalTransition(f"{self.id}: {self.status} cannot become {status}")
         return attrs.evolve(self, status=status)
 
-    def with_record(self, record: UpdateRecord) -> Asset:
-        """The asset with one more entry in its history, of which the newest 20 are kept.
+    def with_record(self, record: UpdateRecord, **changes: Any) -> Asset:
+        """The asset with one more entry in its history, of which the newest 20 are kept, and other changes.
 
         An operation that is recorded again replaces its earlier entry.
         """
         others = tuple(kept for kept in self.update_history if kept.operation_id != record.operation_id)
         return attrs.evolve(
-            self, update_history=(*others, record)[-_MAX_HISTORY:], last_update=record.finished
+            self, update_history=(*others, record)[-_MAX_HISTORY:], last_update=record.finished, **changes
         )

@@ -37,6 +37,8 @@ class Facts:
         """These facts and the found ones; a found None changes nothing."""
         known = {name: value for name, value in found.items() if value is not None}
         own = {name: known.pop(name) for name in tuple(known) if name in _OWN_FACTS}
+        if not own and not known:
+            return self
         return attrs.evolve(self, **own, extra={**self.extra, **known})  # type: ignore[arg-type]
 
 

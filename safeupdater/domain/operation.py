@@ -13,6 +13,7 @@ import attrs
 from safeupdater.domain.change import Change
 from safeupdater.domain.health import Baseline, HealthPolicy, Observation, Sample, Tally
 from safeupdater.domain.plan import PlannedUpdate, fingerprint
+from safeupdater.domain.quick import quick
 
 
 class Phase(enum.Enum):
@@ -179,6 +180,7 @@ class StepOutcome:
 DONE = StepOutcome()
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class PreflightReport:
     """What was found before anything is touched: a refusal, or warnings and whether the target runs."""
@@ -253,6 +255,7 @@ class Resolution(enum.Enum):
 # --- events: what the journal holds, in order -------------------------------------------------------------
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class OperationPlanned:
     """The first record: the whole planned update and everything it runs under.
@@ -274,6 +277,7 @@ class OperationPlanned:
         return self.planned.changes
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class PreflightPassed:
     """The target exists, is unchanged, and can be put back."""
@@ -283,6 +287,7 @@ class PreflightPassed:
     baseline: Baseline | None = None
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class SnapshotCaptured:
     """The snapshot is stored durably; the journal keeps its hash, and whether A ran when it was taken."""
@@ -291,6 +296,7 @@ class SnapshotCaptured:
     running: bool | None = None
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class StepIntended:
     """A step is about to be performed: written before the effect."""
@@ -299,6 +305,7 @@ class StepIntended:
     step: str
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class StepDone:
     """A step was performed and observed: written after the effect."""
@@ -319,6 +326,7 @@ class StepFailed:
     message: str
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class BecameReady:
     """The new version is ready; monitoring begins."""
@@ -327,6 +335,7 @@ class BecameReady:
     evidence: str
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class VerdictReached:
     """The direction is decided, with the evidence for it. There is one per operation."""
@@ -367,6 +376,7 @@ class Resolved:
     reason: str = ""
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class Finished:
     """The last record (or, for held and rollback_failed, the last before a person decides).
@@ -419,6 +429,7 @@ class Woke:
 Happening = Event | Observed | Woke
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class JournalEntry:
     """One event in the journal: of which operation, which in its order, when, and under which epoch.
@@ -487,6 +498,7 @@ class FirstSeen:
     at: datetime
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class Attempt:
     """One operation that ended: it succeeded, went back by itself, or neither."""

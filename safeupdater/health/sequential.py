@@ -20,6 +20,7 @@ from typing import NamedTuple
 import attrs
 
 from safeupdater.domain.health import Baseline
+from safeupdater.domain.quick import made
 
 NOISE_FLOOR = 0.02
 """The failing share that is taken for ordinary noise where nothing better is known."""
@@ -106,10 +107,10 @@ class Evidence(NamedTuple):  # made anew for every sample, which a tuple is five
 
     def with_good(self, test: SequentialTest) -> Evidence:
         """The evidence after one more good sample."""
-        late = self.late + test.good_step
-        return Evidence(
-            self.total + test.good_step, late if late > 0.0 else 0.0, 0, self.blip_seen or self.run > 1
-        )
+        total, late, run, blip_seen = self
+        step = test.good_step
+        late += step
+        return made(Evidence, (total + step, late if late > 0.0 else 0.0, 0, blip_seen or run > 1))
 
     def with_failure(self, test: SequentialTest) -> Evidence:
         """The evidence after one more failed sample."""

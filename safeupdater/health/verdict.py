@@ -17,6 +17,7 @@ from safeupdater.domain.health import (
     Tally,
     WindowVerdict,
 )
+from safeupdater.domain.quick import made
 from safeupdater.health.sequential import QUIET, Evidence, SequentialTest
 
 BASELINE_LIMIT = 0.10
@@ -63,7 +64,7 @@ class Window(NamedTuple):  # made anew for every sample, as ``Evidence`` is
     def add(self, sample: Sample) -> Window:
         """The window with one more sample; samples are added in the order in which they were taken."""
         policy, began_s, test, evidence, ok, failed, void, _, fault = self
-        status = sample.status
+        status, at_s, _ = sample
         if status is SampleStatus.OK:
             evidence = evidence.with_good(test)
             ok += 1
@@ -73,7 +74,7 @@ class Window(NamedTuple):  # made anew for every sample, as ``Evidence`` is
             fault = fault or self._fault_of(evidence, ok, failed)  # no other sample can bring one
         else:
             void += 1
-        return Window(policy, began_s, test, evidence, ok, failed, void, sample.at_s, fault)
+        return made(Window, (policy, began_s, test, evidence, ok, failed, void, at_s, fault))
 
     def judge(self, now_s: float) -> WindowVerdict | None:
         """The verdict at an instant; None: go on watching.
@@ -83,8 +84,9 @@ class Window(NamedTuple):  # made anew for every sample, as ``Evidence`` is
         """
         if self.fault:
             return self._verdict(Judgement.UNHEALTHY, self.fault, now_s)
-        window_s, interval_s = self.policy.window_s, self.policy.interval_s
-        if not self._reached(now_s, window_s):
+        policy = self.policy
+        window_s, interval_s = policy.window_s, policy.interval_s
+        if now_s - self.began_s + _SLACK * interval_s < window_s:
             return None
         if not self._has_enough(now_s):
             over = self._reached(now_s, max(EXTENSIONS * window_s, 2 * MIN_VALID * interval_s))

@@ -154,7 +154,10 @@ class Book:
         return sorted(self._shelves)
 
     def _shelf(self, kind: str) -> _Shelf:
-        return self._shelves.setdefault(kind, _Shelf())
+        shelf = self._shelves.get(kind)
+        if shelf is None:
+            shelf = self._shelves[kind] = _Shelf()
+        return shelf
 
     # journal
 
@@ -272,7 +275,9 @@ class Book:
     def plan_release(self, lease: Lease) -> LeaseRow | None:
         """The row of a lease given back; None where it is no longer the current one."""
         row = self._leases.get(lease.key)
-        return attrs.evolve(row, holder=None) if row and row.belongs_to(lease) else None
+        if row is None or not row.belongs_to(lease):
+            return None
+        return LeaseRow(key=row.key, holder=None, epoch=row.epoch, ttl_s=row.ttl_s, renewed_at=row.renewed_at)
 
     def leases(self) -> list[LeaseRow]:
         """The row of every lease that there ever was: epochs must outlive their holders."""

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 import attrs
 
+from safeupdater.domain.quick import quick
 from safeupdater.errors import LeaseLost
 from safeupdater.protocols import Clock, Lease
 
@@ -18,6 +19,7 @@ IsDead = Callable[[str], bool]
 """Whether the process behind a holder text is gone for certain."""
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class LeaseRow:
     """What a store keeps of a lease; ``holder`` is None once it was given back. The epoch never shrinks."""

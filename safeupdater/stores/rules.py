@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import NamedTuple
 
 import attrs
 
 from safeupdater.domain.operation import Event, Finished, JournalEntry, OperationPlanned, Outcome
+from safeupdater.domain.quick import made
 from safeupdater.errors import StoreError, VersionConflict
 
 ENDS = frozenset(
@@ -56,19 +58,14 @@ class Offer(NamedTuple):
 
     def entries(self, target_id: str, position: int) -> list[JournalEntry]:
         """What the journal will hold, the first one at that position."""
-        first = self.expected_version + 1
+        operation_id, events, expected_version, at, epoch = self
         return [
             JournalEntry(
-                operation_id=self.operation_id,
-                target_id=target_id,
-                version=first + index,
-                position=position + index,
-                at=self.at,
-                epoch=self.epoch,
-                event=event,
+                operation_id=operation_id, target_id=target_id, version=expected_version + number,
+                position=position + number - 1, at=at, epoch=epoch, event=event,
             )
-            for index, event in enumerate(self.events)
-        ]
+            for number, event in enumerate(events, start=1)
+        ]  # fmt: skip
 
     def is_stored_as(self, stored: Sequence[JournalEntry]) -> bool:
         """Whether exactly this offer was stored before: its answer got lost and it is made again.
@@ -100,19 +97,17 @@ def make_offer(
         raise ValueError("an append needs at least one event")
     if at.tzinfo is None:
         raise ValueError("an append needs a time with a time zone")
-    first, *others = events
+    first = events[0]
     if expected_version < 0 or isinstance(first, OperationPlanned) != (expected_version == 0):
         raise ValueError("an operation begins with OperationPlanned at expected version 0, and only there")
     if isinstance(first, OperationPlanned) and first.operation_id != operation_id:
         raise ValueError(f"OperationPlanned is of {first.operation_id}, not of {operation_id}")
-    before = first
-    for event in others:
+    for before, event in pairwise(events):
         if isinstance(event, OperationPlanned):
             raise ValueError("OperationPlanned can only be the first event of an operation")
         if is_end(before):
             raise ValueError("nothing follows the end of an operation")
-        before = event
-    return Offer(operation_id, events, expected_version, at, epoch)
+    return made(Offer, (operation_id, events, expected_version, at, epoch))
 
 
 def check_version(head: Head | None, offer: Offer) -> None:

@@ -35,7 +35,8 @@ class FakeClock:
         """Lets the time pass at once, unless interrupted already."""
         if not interrupted():
             self.waits.append(delay_s)
-            self.advance(delay_s)
+            self._monotonic_s += delay_s
+            self._now = None
 
     def advance(self, seconds: float) -> None:
         """Lets time pass on both clocks."""

@@ -162,12 +162,11 @@ def update_asset(store: StateStore, asset_id: str, change: _Change) -> None:
 
 def _after(change: Change, outcome: Outcome, record: UpdateRecord, asset: Asset) -> Asset:
     status = _reachable(asset.status, _STATUS.get(outcome, AssetStatus.UNKNOWN))
-    recorded = asset.with_record(record)
     if outcome is not Outcome.SUCCEEDED:
-        return attrs.evolve(recorded, status=status)
+        return asset.with_record(record, status=status)
     digests = frozenset((change.new.digest,)) if change.new.digest else frozenset[str]()
-    return attrs.evolve(
-        recorded,
+    return asset.with_record(
+        record,
         status=status,
         image=change.new,
         current_version=change.new.version_text,

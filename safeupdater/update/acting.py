@@ -23,6 +23,7 @@ from safeupdater.domain.operation import (
     StepStatus,
     Unrunnable,
 )
+from safeupdater.domain.quick import made
 from safeupdater.errors import BackendError, SafeUpdaterError, StoreError
 from safeupdater.health import baseline_refuses
 from safeupdater.protocols import (
@@ -265,7 +266,7 @@ def look(
         return Observed(now_s, None, Sample(SampleStatus.VOID, now_s, "the backend answered nonsense"))
     if old or not checks or observation.condition in _LAST_WORDS:
         now_s = clock.monotonic()
-        return Observed(now_s, observation, Sample(SampleStatus.OK, now_s))
+        return made(Observed, (now_s, observation, made(Sample, (SampleStatus.OK, now_s, ""))))
     sample = _measure(backend, context, checks, old=False)
     now_s = clock.monotonic()
     return Observed(now_s, observation, Sample(sample.status, now_s, sample.detail))

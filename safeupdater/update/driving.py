@@ -59,19 +59,23 @@ class Drive:
     def in_turns(self) -> tuple[OperationResult, ...]:
         """Everything on the calling thread, in an order that only the clock decides."""
         flying: list[tuple[float, int, str]] = []
+        clock, is_stopping, advance = self._clock, self._pilot.is_stopping, self._pilot.advance
+        now_s = clock.monotonic()
         while flying or self._waiting:
-            for index, operation_id in self._launched(len(flying)) if self._waiting else ():
-                heapq.heappush(flying, (self._clock.monotonic(), index, operation_id))
+            if self._waiting:
+                for index, operation_id in self._launched(len(flying)):
+                    heapq.heappush(flying, (clock.monotonic(), index, operation_id))
+                now_s = clock.monotonic()
             if not flying:
                 self._pause()
                 continue
             due_s, index, operation_id = flying[0]
-            delay_s = due_s - self._clock.monotonic()
-            if delay_s > 0:
-                self._clock.wait(delay_s, self._pilot.is_stopping)
-            answer = self._pilot.advance(operation_id)
+            if due_s > now_s:
+                clock.wait(due_s - now_s, is_stopping)
+            answer = advance(operation_id)
+            now_s = clock.monotonic()
             if isinstance(answer, WakeAfter):
-                heapq.heapreplace(flying, (self._clock.monotonic() + answer.delay_s, index, operation_id))
+                heapq.heapreplace(flying, (now_s + answer.delay_s, index, operation_id))
             else:
                 heapq.heappop(flying)
                 self._ended(index, answer)

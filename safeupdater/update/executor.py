@@ -40,8 +40,8 @@ from safeupdater.update import accounts, acting
 from safeupdater.update.acting import CALL_DEADLINE_S
 from safeupdater.update.admission import LocalAdmission
 from safeupdater.update.driving import Drive, Pilot
-from safeupdater.update.flight import Flight
-from safeupdater.update.machine import is_ended, is_parked, next_command
+from safeupdater.update.flight import LONG_LEASE_S, SHORT_LEASE_S, Flight
+from safeupdater.update.machine import evolve, is_ended, is_parked, next_command
 from safeupdater.update.notifier import Notifier
 from safeupdater.update.opening import Objection, Opener, Ports, Review
 from safeupdater.update.result import Advance, Done, OperationResult, WakeAfter, untouched
@@ -59,6 +59,7 @@ from safeupdater.update.states import (
 from safeupdater.update.transitions import backoff_s
 
 _STORE_RETRIES = 8
+_WOKE = Woke()
 _POLL_REQUESTS_S = 5.0
 _OBJECTIONS_S = 30.0
 """How often the policy is asked whether an update that is being watched may go on."""
@@ -213,27 +214,28 @@ class UpdateExecutor:
         ``Done`` with the outcome ``interrupted`` means that this executor let go of it: somebody else
         works on it, the store does not answer, or ``stop`` was called; ``recover`` goes on from there.
         """
-        flight = self._flights.get(operation_id)
-        if flight is None:
-            try:
-                refused = self.take_up(operation_id)
-            except SafeUpdaterError as error:
-                self._notifier.alert_if_permanent(
-                    error, "see what runs, mend the state, then recover", operation_id=operation_id
-                )
-                return Done(untouched(operation_id, error))
-            if refused is not None:
-                return Done(refused)
-            flight = self._flights[operation_id]
+        flight = self._flights.get(operation_id) or self._boarded(operation_id)
+        if isinstance(flight, Done):
+            return flight
         try:
-            while True:
-                answer = self._step(flight)
-                if answer is not None:
-                    return answer
+            while (answer := self._step(flight)) is None:
+                pass
+            return answer
         except LeaseLost:
             return self._let_go(flight, "lease_lost", "another updater took over")
         except StoreError as error:
             return self._store_failed(flight, error)
+
+    def _boarded(self, operation_id: str) -> Flight | Done:
+        """An operation that is not ours yet, taken up; or what became of trying."""
+        try:
+            refused = self.take_up(operation_id)
+        except SafeUpdaterError as error:
+            self._notifier.alert_if_permanent(
+                error, "see what runs, mend the state, then recover", operation_id=operation_id
+            )
+            return Done(untouched(operation_id, error))
+        return self._flights[operation_id] if refused is None else Done(refused)
 
     def _step(self, flight: Flight) -> Advance | None:
         """Does what the operation asks for next; the answer is None where it can go on at once."""
@@ -247,15 +249,16 @@ class UpdateExecutor:
                 return WakeAfter(left_s)
             flight.wake_s = None
             if isinstance(next_command(flight.state), Wait):
-                flight.saw(Woke())
-        return self._carry_out(flight, next_command(flight.state))
-
-    def _carry_out(self, flight: Flight, command: Command | None) -> Advance | None:
+                flight.state = evolve(flight.state, _WOKE)
+        command = next_command(flight.state)
         if self._progress is not None:
             self._show(flight, command.step if isinstance(command, Perform) else "")
+        if isinstance(command, Probe):
+            return self._look(flight, command)
+        return self._carry_out(flight, command)
+
+    def _carry_out(self, flight: Flight, command: Command | None) -> Advance | None:
         match command:
-            case Probe():
-                return self._look(flight, command)
             case Perform():
                 self._perform(flight, command)
             case Record(event):
@@ -270,6 +273,8 @@ class UpdateExecutor:
             case None:
                 flight.save(self._store, self._clock, self._notifier)
                 return self._end(flight)
+            case Probe():
+                return self._look(flight, command)
             case _:
                 assert_never(command)
         return None
@@ -345,18 +350,18 @@ class UpdateExecutor:
         asked_in = flight.state
         if flight.unsaved:
             flight.save(self._store, self._clock, self._notifier)
-        flight.keep_lease(self._store, now_s)
+        if not SHORT_LEASE_S <= flight.lease_until_s - now_s <= LONG_LEASE_S:
+            flight.keep_lease(self._store, now_s)
         if now_s - flight.heard_s >= _POLL_REQUESTS_S:
             self._take_in_requests(flight, now_s)
         if now_s - flight.reviewed_s >= _OBJECTIONS_S and not command.old:
             flight.reviewed_s = now_s
             self._objects(flight)
         if flight.state is asked_in:
-            flight.saw(
-                acting.look(flight.backend, flight.context, flight.checks, self._clock, old=command.old)
-            )
-            if isinstance(flight.state, Looking):
-                return self._rest_until(flight, flight.state.due_s)
+            seen = acting.look(flight.backend, flight.context, flight.checks, self._clock, old=command.old)
+            flight.state = state = evolve(asked_in, seen)
+            if isinstance(state, Looking):
+                return self._rest_until(flight, state.due_s)
         return None
 
     def _objects(self, flight: Flight) -> bool:
@@ -378,13 +383,14 @@ class UpdateExecutor:
         delay_s = due_s - now_s
         if delay_s <= _SLACK_S:
             return None
-        flight.keep_lease(self._store, now_s, delay_s)
+        if delay_s > CALL_DEADLINE_S or not SHORT_LEASE_S <= flight.lease_until_s - now_s <= LONG_LEASE_S:
+            flight.keep_lease(self._store, now_s, delay_s)
         return WakeAfter(delay_s)
 
     def _take_in_requests(self, flight: Flight, now_s: float) -> None:
         """Looks whether somebody asked to stop, where nothing was journaled for a while."""
         flight.heard_s = now_s
-        entries = self._store.load(flight.operation_id, flight.version)
+        entries = self._store.load(flight.opened.operation_id, flight.version)
         if entries:
             flight.take_in_requests([entry.event for entry in entries])
 

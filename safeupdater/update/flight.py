@@ -13,7 +13,6 @@ from safeupdater.domain.operation import (
     AbortRequested,
     Blame,
     Event,
-    Happening,
     JournalEntry,
     OperationPlanned,
     Outcome,
@@ -27,7 +26,11 @@ from safeupdater.update.result import OperationResult
 from safeupdater.update.states import Ended, Held, RollbackFailed, State, Switching, Watching
 
 _LEASE_MARGIN_S = 30.0
-LEASE_S = 2 * (CALL_DEADLINE_S + _LEASE_MARGIN_S)
+SHORT_LEASE_S = CALL_DEADLINE_S + _LEASE_MARGIN_S
+"""What must be left of a lease before a call, or before a wait that is no longer than one."""
+LONG_LEASE_S = 4 * SHORT_LEASE_S
+"""What may be left of it then: nobody should wait longer for the lease of one who is gone."""
+LEASE_S = 2 * SHORT_LEASE_S
 """How long a lease lasts where no call needs longer."""
 
 
@@ -84,10 +87,6 @@ class Flight:
             self.base = self.state
         self.unsaved.append(event)
         self.state = following
-
-    def saw(self, happening: Happening) -> None:
-        """Takes a look or a wake-up into the state; these are never journaled."""
-        self.state = evolve(self.state, happening)
 
     def save(self, store: StateStore, clock: Clock, notifier: Notifier) -> None:
         """Makes everything that happened durable, or takes in what somebody else journaled meanwhile.

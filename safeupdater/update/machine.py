@@ -72,7 +72,7 @@ from safeupdater.update.states import (
 def next_command(state: State) -> Command | None:
     """What the state asks for; None where there is nothing to do (ended, or a person must decide)."""
     match state:
-        case Settling() | Watching():
+        case Watching() | Settling():
             return Probe(state.due_s)
         case Staging() | Switching() | Restoring() if state.pause_s <= 0:
             return Perform(state.phase, state.steps[state.index])

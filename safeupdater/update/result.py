@@ -11,9 +11,11 @@ from safeupdater.domain.change import Change
 from safeupdater.domain.health import Tally
 from safeupdater.domain.operation import OperationPlanned, Outcome
 from safeupdater.domain.plan import PlannedUpdate
+from safeupdater.domain.quick import quick
 from safeupdater.errors import HealthCheckError, RollbackError, SafeUpdaterError, UpdateError
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class OperationResult:
     """How an operation ended, or why none was opened (``refused``) or it rests (``interrupted``, ``held``).

@@ -18,9 +18,11 @@ from safeupdater.domain.operation import (
     StepFailed,
     VerdictReached,
 )
+from safeupdater.domain.quick import quick
 from safeupdater.health import Window
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class Operation:
     """What is known of an operation whatever its state: how it was opened, and what it has learned."""
@@ -69,6 +71,7 @@ class Wait:
     delay_s: float
 
 
+@quick
 @attrs.frozen
 class Record:
     """Journal an event that the machine itself decided."""
@@ -112,6 +115,7 @@ class Stepping:
         return type(self)(self.operation, index, self.tries, self.pause_s)
 
 
+@quick
 @attrs.frozen
 class Pending(Stepping):
     """Opened; nothing was looked at yet."""
@@ -119,6 +123,7 @@ class Pending(Stepping):
     phase = Phase.PREFLIGHT
 
 
+@quick
 @attrs.frozen
 class Capturing(Stepping):
     """The way back is being read and stored."""
@@ -126,6 +131,7 @@ class Capturing(Stepping):
     phase = Phase.CAPTURING
 
 
+@quick
 @attrs.frozen
 class Staging(Stepping):
     """The new version is being prepared beside the untouched old one."""
@@ -133,6 +139,7 @@ class Staging(Stepping):
     phase = Phase.STAGING
 
 
+@quick
 @attrs.frozen
 class Switching(Stepping):
     """The new version takes the old one's place. ``touched`` once the first step was intended.
@@ -169,11 +176,13 @@ class Looking:
     due_s: float = -math.inf
 
 
+@quick
 @attrs.frozen
 class Settling(Looking):
     """The new version is in place and has until ``ready_timeout`` to become ready."""
 
 
+@quick
 @attrs.frozen
 class Watching(Looking):
     """The new version became ready and is being monitored; ``identity`` is the very thing that was ready."""
@@ -182,6 +191,7 @@ class Watching(Looking):
     window: Window | None = None
 
 
+@quick
 @attrs.frozen
 class Deciding:
     """Something was decided and is yet to be journaled."""
@@ -190,6 +200,7 @@ class Deciding:
     event: VerdictReached | StepFailed | BecameReady | Finished
 
 
+@quick
 @attrs.frozen
 class Committing(Stepping):
     """The new version stays; the old one is cleared away."""
@@ -212,6 +223,7 @@ class Verifying(Looking):
     stable_since_s: float | None = None
 
 
+@quick
 @attrs.frozen
 class Discarding(Stepping):
     """What was prepared and is not needed is being removed; then the operation ends as ``outcome`` says."""
@@ -263,6 +275,7 @@ class Ended:
     message: str = ""
 
 
+@quick
 @attrs.frozen
 class Succeeded(Ended):
     """The new version was verified healthy and stays."""

@@ -114,7 +114,7 @@ def snapshot_captured(state: Capturing, event: SnapshotCaptured) -> State:
 
 
 def _check_step(state: _Failable, event: StepIntended | StepDone | StepFailed) -> None:
-    if event.phase is not state.phase or event.step != state.step:
+    if event.step != state.step or event.phase is not state.phase:
         raise illegal(state, event)
 
 
@@ -288,28 +288,27 @@ def became_ready(state: Settling | Deciding, event: BecameReady) -> State:
 
 def watching_observed(state: Watching, seen: Observed) -> State:
     """A look in the monitoring window: one more sample, or the runtime's word decides."""
-    operation, (now_s, found, _) = state.operation, seen
-    if found is not None:
-        is_usual = found.condition is Condition.READY and found.identity == state.identity
-        decided = None if is_usual else _decided_by_state(operation, found) or _other_instance(state, found)
+    operation, identity, (now_s, found, sample) = state.operation, state.identity, seen
+    if found is None or found.condition is not Condition.READY or found.identity != identity:
+        decided = _decided_by_state(operation, found) or _other_instance(state, found)
         if decided is not None:
             return decided
+        sample = _window_sample(seen)
     health = operation.opened.settings.health
-    interval_s = health.interval_s
-    window = state.window or Window.open(health, now_s, operation.baseline)
-    window = window.add(_window_sample(seen))
+    window = (state.window or Window.open(health, now_s, operation.baseline)).add(sample)
     judged = window.judge(now_s)
     if judged is not None:
         return Deciding(operation, _verdict(operation, judged))
-    if state.began_s is None:
-        return Watching(operation, now_s, now_s + interval_s, state.identity, window)
+    began_s, due_s, interval_s = state.began_s, state.due_s, health.interval_s
+    if began_s is None:
+        return Watching(operation, now_s, now_s + interval_s, identity, window)
     # A look that came late does not make the following ones hurry.
-    due_s = now_s if state.due_s < now_s - interval_s else state.due_s + interval_s
-    return Watching(operation, state.began_s, due_s, state.identity, window)
+    due_s = now_s if due_s < now_s - interval_s else due_s + interval_s
+    return Watching(operation, began_s, due_s, identity, window)
 
 
-def _other_instance(state: Watching, found: Observation) -> Deciding | None:
-    if not state.identity or found.identity == state.identity:
+def _other_instance(state: Watching, found: Observation | None) -> Deciding | None:
+    if found is None or not state.identity or found.identity == state.identity:
         return None
     message = "another instance than the one that became ready is there now"
     other = Observation(Condition.FOREIGN, "identity_changed", message, found.identity)
@@ -317,7 +316,7 @@ def _other_instance(state: Watching, found: Observation) -> Deciding | None:
 
 
 def _window_sample(seen: Observed) -> Sample:
-    """The sample that counts: what the probes say, unless the runtime itself says that it is not ready."""
+    """The sample that counts: what the probes say, unless the runtime does not say that it is ready."""
     now_s, found, sample = seen
     if found is None:
         return Sample(SampleStatus.VOID, now_s, "the runtime did not answer")

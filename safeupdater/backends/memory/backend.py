@@ -144,7 +144,9 @@ class MemoryBackend:
 
     def observe(self, operation: OperationContext, *, old: bool = False) -> Observation:
         """What the world says about the new container, or about the old one."""
-        act = self._act(operation)
+        act = self._latest
+        if act is None or act.operation is not operation:
+            act = self._act(operation)
         return self.world.call("observe", act.observe_old if old else act.observe_new)
 
     def _act(self, operation: OperationContext) -> _Act:
@@ -211,6 +213,7 @@ class _Act:
         self._image = cast("ImageReference", operation.planned.changes[0].new)
         self._wanted = operation.wanted or operation.snapshot
         self._config = cast("Mapping[str, object]", self._wanted.data["config"] if self._wanted else {})
+        self._label = (OPERATION_LABEL, operation.operation_id)
         self._said: Observation | None = None
 
     # --- finding what is there ------------------------------------------------------------------------------
@@ -218,11 +221,11 @@ class _Act:
     def old(self) -> Container | None:
         """The old container: by identity, else the one that we recreated from the snapshot."""
         kept = self.world.identified(str(self._snapshot.data["id"]))
-        return kept or self.world.labelled(OPERATION_LABEL, f"{self.operation.operation_id}/restored")
+        return kept or self.world.labelled((OPERATION_LABEL, f"{self.operation.operation_id}/restored"))
 
     def new(self) -> Container | None:
         """The new container: by our label."""
-        return self.world.labelled(OPERATION_LABEL, self.operation.operation_id)
+        return self.world.labelled(self._label)
 
     @property
     def _snapshot(self) -> Snapshot:
@@ -236,7 +239,7 @@ class _Act:
 
     def keep_image(self) -> StepOutcome:
         """Protects the old image from being pruned."""
-        digest = ImageReference.parse(str(self._snapshot.data["image"])).digest or ""
+        digest = str(self._snapshot.data["image"]).partition("@")[2]
         self._do("tag", lambda: self.world.kept.__setitem__(self.operation.operation_id, digest))
         return DONE
 
@@ -414,7 +417,8 @@ class _Act:
 
     def observe_new(self) -> Observation:
         """The new container under the name."""
-        new, present = self.new(), self.world.containers.get(self.name)
+        world = self.world
+        new, present = world.labelled(self._label), world.containers.get(self.name)
         if new is None or present is not new:
             return _not_there(present)
         if new.config != self._config or new.image.digest != self._image.digest:

@@ -213,9 +213,9 @@ class MemoryWorld:
         """The container with that identity, whatever its name is now."""
         return self._by_id.get(container_id)
 
-    def labelled(self, key: str, value: str) -> Container | None:
-        """The first container that was made with a label."""
-        found = self._by_label.get((key, value))
+    def labelled(self, label: tuple[str, str]) -> Container | None:
+        """The first container that was made with a label, a key and its value."""
+        found = self._by_label.get(label)
         return found[0] if found else None
 
     def behaviour_of(self, container: Container) -> Behaviour:
@@ -224,7 +224,7 @@ class MemoryWorld:
 
     def condition(self, container: Container) -> tuple[Condition, str]:
         """What the runtime says of a container now, with a code."""
-        behaviour = self.behaviour_of(container)
+        behaviour = self.behaviours.get(container.image.digest or "", GOOD)
         up_s = self.clock.monotonic() - container.started_s
         if container.running and behaviour.exits_after_s is not None and up_s >= behaviour.exits_after_s:
             container.running, container.exit_code = False, 1
