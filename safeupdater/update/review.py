@@ -93,7 +93,7 @@ class PolicyReview:
             is_same = policy_hash(policies) == planned.policy_hash
             for change in planned.changes:
                 asset = assets[change.asset_id]
-                candidate = Candidate(asset=asset, change=change, now=now, consent=Verdict.MANUAL_APPROVAL)
+                candidate = Candidate(asset=asset, change=change, now=now)
                 gate = _LABELS if is_same else policies[change.asset_id].gate
                 if not policies[change.asset_id].enabled:
                     return f"the policy does not look after {asset.name} any more (enabled: false)"
