@@ -20,6 +20,7 @@ from safeupdater.codec import loads
 from safeupdater.errors import ConfigurationError, CorruptState
 from safeupdater.stores.transfer import export_state, import_state
 from safeupdater.update.inventory import Inventory
+from safeupdater.update.listings import KIND as LISTING
 
 
 @click.group(cls=Group)
@@ -73,11 +74,18 @@ def import_(session: Session, file: str, overwrite: bool) -> int:
 
 
 @state.command()
-@click.argument("what", metavar="ASSET|SCHEME://HOST")
+@click.argument("what", metavar="ASSET|SCHEME://HOST|REPOSITORY")
 @click.pass_obj
 def forget(session: Session, what: str) -> int:
-    """Forget an asset, or all of a host that is gone, with its history."""
+    """Forget an asset, or all of a host that is gone, with its history; or what a repository listed.
+
+    A repository is one as in docker.io/library/nginx: its next list of tags is then believed as it is.
+    """
     with session.store() as store:
+        if store.get(LISTING, what) is not None:
+            store.delete(LISTING, what)
+            session.result("Forgotten", {"assets": []}, Text(what))
+            return Exit.DONE
         inventory = Inventory(store)
         known = [asset.id for asset in inventory.assets(include_removed=True)]
         is_host = any(found.startswith(what.rstrip("/") + "/") for found in known)

@@ -29,6 +29,7 @@ from safeupdater.domain.operation import (
     VerdictReached,
 )
 from safeupdater.domain.plan import Approval, Plan
+from safeupdater.domain.sighting import Listing, TagHistory
 from safeupdater.errors import StoreError
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
@@ -58,6 +59,8 @@ KINDS: Mapping[str, type] = MappingProxyType(
         "plan": Plan,
         "snapshot": Snapshot,
         "first_seen": FirstSeen,
+        "listing": Listing,
+        "tag": TagHistory,
         SETTING: object,
     }
 )

@@ -56,6 +56,7 @@ from safeupdater.domain.operation import (
     VerdictReached,
 )
 from safeupdater.domain.plan import Approval, Option, Plan, PlannedUpdate, UnknownAsset
+from safeupdater.domain.sighting import Listing, Served, TagHistory
 
 __all__ = [
     "approvals",
@@ -69,6 +70,7 @@ __all__ = [
     "images",
     "json_values",
     "later_events",
+    "listings",
     "operation_planned",
     "planned_updates",
     "plans",
@@ -77,6 +79,7 @@ __all__ = [
     "rollback_records",
     "settings_values",
     "snapshots",
+    "tag_histories",
     "times",
 ]
 
@@ -309,6 +312,20 @@ def first_seens() -> st.SearchStrategy[FirstSeen]:
     return st.builds(FirstSeen, reference=images().map(str), at=times())
 
 
+def listings() -> st.SearchStrategy[Listing]:
+    """What repositories listed."""
+    return st.builds(
+        Listing, count=st.integers(0, 10_000), running=st.lists(_names, max_size=3).map(tuple), at=times(),
+        doubted=_names, doubted_since=st.none() | times(), failures=st.integers(0, 5),
+    )  # fmt: skip
+
+
+def tag_histories() -> st.SearchStrategy[TagHistory]:
+    """What tags served."""
+    served = st.builds(Served, _names, times())
+    return st.builds(TagHistory, served=st.lists(served, max_size=3).map(tuple))
+
+
 def records() -> st.SearchStrategy[tuple[str, object]]:
     """Any record as (kind, value)."""
     by_kind: dict[str, st.SearchStrategy[Any]] = {
@@ -320,6 +337,8 @@ def records() -> st.SearchStrategy[tuple[str, object]]:
         "plan": plans(),
         "snapshot": snapshots(),
         "first_seen": first_seens(),
+        "listing": listings(),
+        "tag": tag_histories(),
         "setting": json_values(),
     }
     return st.one_of([st.tuples(st.just(kind), values) for kind, values in by_kind.items()])

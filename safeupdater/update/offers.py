@@ -17,6 +17,7 @@ from safeupdater.domain.change import Change, VersionChangeType
 from safeupdater.domain.plan import UnknownAsset
 from safeupdater.errors import PluginError, RegistryError, border
 from safeupdater.protocols import AssetPolicy, TagSource
+from safeupdater.update.listings import ListingMemory
 
 _STEPS = (
     VersionChangeType.MAJOR,
@@ -133,13 +134,19 @@ def bits_of(asset: Asset) -> frozenset[str]:
 
 
 def gather_offers(
-    subjects: Iterable[tuple[Asset, AssetPolicy]], tags: TagSource, analyzer: SemVerAnalyzer
+    subjects: Iterable[tuple[Asset, AssetPolicy]],
+    tags: TagSource,
+    analyzer: SemVerAnalyzer,
+    memory: ListingMemory | None = None,
 ) -> Offers:
-    """Asks the registries, in as few questions as will do."""
+    """Asks the registries, in as few questions as will do; with ``memory`` lists are compared with earlier
+    ones."""
     wanted = [(asset, policy, _not_comparable(asset, policy)) for asset, policy in subjects]
     refusals = {asset.id: refusal for asset, _, refusal in wanted if refusal is not None}
     asked = [(asset, policy) for asset, policy, refusal in wanted if refusal is None]
     listings = _listings(dict.fromkeys(asset.image for asset, _ in asked), tags)
+    if memory is not None:
+        listings = _weighed(listings, [asset.image for asset, _ in asked], memory)
     newer: dict[str, Mapping[VersionChangeType, tuple[str, ...]]] = {}
     for asset, policy in asked:
         listing = listings.get(_place(asset.image), {}).get(asset.image.name)
@@ -169,6 +176,24 @@ def _listings(
         if not isinstance(answer, Mapping):
             raise PluginError(f"{_THE_SOURCE} answered a {type(answer).__name__} instead of listings by name")
     return listings
+
+
+def _weighed(
+    listings: Mapping[str, Mapping[str, tuple[str, ...] | RegistryError]],
+    images: Iterable[Artifact],
+    memory: ListingMemory,
+) -> dict[str, Mapping[str, tuple[str, ...] | RegistryError]]:
+    """The listings, those that are not believed replaced by the reason."""
+    running: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for image in images:
+        running[_place(image), image.name].add(image.version_text)
+    weighed: defaultdict[str, dict[str, tuple[str, ...] | RegistryError]] = defaultdict(dict)
+    for (place, name), texts in running.items():
+        answer = listings.get(place, {}).get(name)
+        if answer is not None:
+            repository = f"{place}/{name}" if place else name
+            weighed[place][name] = memory.weigh(repository, answer, texts)
+    return dict(weighed)
 
 
 def _place(image: Artifact) -> str:

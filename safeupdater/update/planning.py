@@ -27,6 +27,7 @@ from safeupdater.domain.plan import (
 from safeupdater.gates.diffgate import DiffGate
 from safeupdater.protocols import AssetPolicy, FactSource, PolicySource, TagSource
 from safeupdater.update.facts import with_facts
+from safeupdater.update.listings import ListingMemory
 from safeupdater.update.offers import Offers, gather_offers
 
 Notify = Callable[[UpdateEvaluated], None]
@@ -50,6 +51,7 @@ def plan_updates(
     facts: Sequence[FactSource] = (),
     notify: Notify | None = None,
     analyzer: SemVerAnalyzer | None = None,
+    memory: ListingMemory | None = None,
 ) -> Plan:
     """What to do about each asset: an update to decide on, nothing (current), or nobody knows (unknown).
 
@@ -57,13 +59,14 @@ def plan_updates(
     same tag where its digest moved; where the newest must wait for time, an older one that is ready is
     decided too. The plan takes the newest approved version and lists the others. What was approved by a
     person stays the choice while the approval is good. A registry that does not answer makes an asset
-    unknown, never current.
+    unknown, never current. With ``memory`` a list of tags that lost most of them since an earlier plan, or
+    one that is in use, makes it unknown as well.
     """
     analyzer = analyzer or SemVerAnalyzer()
     subjects = tuple(
         _Subject(asset, policy.for_asset(asset)) for asset in {item.id: item for item in assets}.values()
     )
-    offers = gather_offers(((item.asset, item.policy) for item in subjects), tags, analyzer)
+    offers = gather_offers(((item.asset, item.policy) for item in subjects), tags, analyzer, memory)
     judge = _Judge(DiffGate(policy, analyzer=analyzer), now, tuple(facts), notify, offers, analyzer)
     consents = _by_target(approval for approval in approvals if approval.is_good(now))
     targets = _by_target(sorted(subjects, key=_id_of))

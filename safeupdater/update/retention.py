@@ -11,6 +11,7 @@ import attrs
 from safeupdater.domain.operation import OperationPlanned, Snapshot
 from safeupdater.domain.plan import Approval, Plan
 from safeupdater.protocols import Backend, StateStore
+from safeupdater.update.listings import forget_listings
 from safeupdater.update.machine import is_ended, replay
 from safeupdater.update.quarantine import why_quarantined
 from safeupdater.update.states import Succeeded
@@ -52,6 +53,7 @@ def forget_the_past(store: StateStore, retention: JournalRetention, now: datetim
     for key, stored in store.iterate("approval"):
         if isinstance(stored.value, Approval) and stored.value.expires_at < before:
             store.delete("approval", key)
+    forget_listings(store, before)
     _forget_plans(store, now)
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from importlib import import_module
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import attrs
 
 from safeupdater.analysis import SemVerAnalyzer
+from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.asset import Asset
 from safeupdater.domain.decision import Verdict
 from safeupdater.domain.notice import ScanFinished, Severity
 from safeupdater.domain.operation import Outcome, Resolution
-from safeupdater.domain.plan import Approval, Plan, PlannedUpdate
+from safeupdater.domain.plan import Approval, Plan, PlannedUpdate, UnknownAsset
 from safeupdater.errors import (
     ConfigurationError,
     PluginError,
@@ -49,12 +50,26 @@ from safeupdater.update.guarded import (
     unguarded,
 )
 from safeupdater.update.inventory import Inventory
+from safeupdater.update.listings import SILENT_ROUNDS, ListingMemory
 from safeupdater.update.notifier import Notifier
 from safeupdater.update.planning import plan_updates
 from safeupdater.update.result import OperationResult
 from safeupdater.update.retention import JournalRetention
 from safeupdater.update.review import PolicyReview
 from safeupdater.update.rollback import RollbackManager
+
+REMEDIES: Mapping[str, str] = MappingProxyType(
+    {
+        "unauthorized": "log in to the registry again (docker login), then see safeupdater doctor",
+        "forbidden": "let the login read this repository, or allow it no longer in the policy",
+        "credential_helper": "see safeupdater doctor: the credential helper has to work for this user",
+        "bad_credentials_file": "see safeupdater doctor: the file with logins cannot be read",
+        "tls_error": "renew the certificate, or name its authority with ca_file",
+        "suspicious_listing": "look at the repository; where the list is right: safeupdater state forget "
+        "REPOSITORY",
+    }
+)
+"""Why nothing can be said of an asset that waiting does not mend, and what to do about it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -178,6 +193,7 @@ class Updater:
         served, or by an updater without backends.
         """
         subjects = tuple(self._served() if assets is None else assets)
+        memory = ListingMemory(self.store, self.clock.now())
         plan = plan_updates(
             subjects,
             self.tags,
@@ -187,7 +203,9 @@ class Updater:
             facts=self._all_facts(),
             notify=self._notifier.tell if self._notifier else None,
             analyzer=self._analyzer,
+            memory=memory,
         )
+        self._alert_unknown(plan.unknown, memory.silent)
         self.inventory.record_plan(plan)
         self.store.put("plan", plan.hash, plan)
         return plan
@@ -336,6 +354,28 @@ class Updater:
         if callable(checkpoint):
             checkpoint()
 
+    def _alert_unknown(self, unknown: Iterable[UnknownAsset], silent: Sequence[str]) -> None:
+        """Tells of registries that a person must look at, once and not each round, and one alert for all
+        assets that a registry says the same of."""
+        found: dict[tuple[str, str], list[UnknownAsset]] = {}
+        for item in unknown:
+            asset = self.inventory.get(item.asset_id)
+            known = (asset.unknown_cause or "").partition(":")[0] if asset is not None else ""
+            if item.code in REMEDIES and item.code != known:
+                found.setdefault((item.code, _source_of(asset)), []).append(item)
+        for (code, _), items in found.items():
+            others = f" (and {len(items) - 1} more assets)" if len(items) > 1 else ""
+            self._notifier.alert(
+                Severity.WARNING, code, f"no update is looked for: {items[0].message}{others}",
+                REMEDIES[code], target_id=items[0].asset_id,
+            )  # fmt: skip
+        if silent:
+            names = ", ".join(silent[:5]) + (f" and {len(silent) - 5} more" if len(silent) > 5 else "")
+            self._notifier.alert(
+                Severity.WARNING, "registry_silent", f"no answer in {SILENT_ROUNDS} rounds: {names}",
+                "see why plan says unknown of them; nothing is updated until they answer",
+            )  # fmt: skip
+
     def _alert_refusals(self, results: Iterable[OperationResult]) -> None:
         for result in results:
             if result.outcome is Outcome.ABORTED and result.code != "abort_requested":
@@ -344,6 +384,12 @@ class Updater:
                     "remove the cause, then plan and apply again",
                     target_id=result.target_id, operation_id=result.operation_id,
                 )  # fmt: skip
+
+
+def _source_of(asset: Asset | None) -> str:
+    """The registry or chart repository that an asset comes from."""
+    image = asset.image if asset is not None else None
+    return image.registry if isinstance(image, ImageReference) else (image.repository or "" if image else "")
 
 
 class _TagFacts:

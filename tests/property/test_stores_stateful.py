@@ -33,6 +33,8 @@ KINDS = (
     "plan",
     "snapshot",
     "first_seen",
+    "listing",
+    "tag",
     "setting",
 )
 TARGETS = ("web", "db")

@@ -116,6 +116,14 @@ def test_a_host_that_is_gone_can_be_forgotten(shell: Shell) -> None:
     assert (refused.code, "nothing is known" in refused.err) == (2, True)
 
 
+def test_what_a_repository_listed_can_be_forgotten(shell: Shell) -> None:
+    shell("scan")
+    shell("plan")
+    repository = min(asset.image.name for asset in shell.backend.scan().assets)
+    assert shell("state", "forget", repository).out == f"{repository}\n"
+    assert shell("state", "forget", repository).code == 2
+
+
 def test_a_json_store_in_use_can_still_be_read(shell: Shell) -> None:
     place = shell.directory / "state"
     url = f"json:{place}"
