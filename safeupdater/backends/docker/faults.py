@@ -52,15 +52,40 @@ _FROM_MESSAGE: tuple[tuple[re.Pattern[str], Fault], ...] = tuple(
         (r"no space left on device|disk quota exceeded", _DISK_FULL),
         (r"client version \S+ is too old", _API_TOO_OLD),
         (r"client version \S+ is too new", _API_TOO_NEW),
-        (r"toomanyrequests|rate limit", Fault("rate_limited", True, "the registry asks to come back later")),
         (
-            r"unauthorized|authentication required|denied: |no basic auth",
+            r"toomanyrequests|rate limit|HTTP status:? 429|HTTP 429 response",
+            Fault("rate_limited", True, "the registry asks to come back later"),
+        ),
+        (
+            r"server gave HTTP response to HTTPS client",
+            Fault(
+                "registry_tls", False, "the registry speaks plain HTTP: see insecure-registries of the daemon"
+            ),
+        ),
+        (
+            r"x509: |certificate signed by|tls: failed to verify|certificate has expired",
+            Fault(
+                "registry_tls",
+                False,
+                "the daemon does not trust the registry's certificate: see /etc/docker/certs.d",
+            ),
+        ),
+        (
+            r"unauthorized|authentication required|denied: |access denied|no basic auth"
+            r"|HTTP status:? 40[13]|HTTP 40[13] response",
             Fault(
                 "registry_denied", False, "log in to the registry (docker login) as the user who runs this"
             ),
         ),
         (
-            r"manifest unknown|manifest for .* not found|not found: manifest|unknown blob|blob unknown",
+            r"verification failed|digest mismatch|unexpected commit digest",
+            Fault(
+                "digest_mismatch", False, "the registry serves other bits than were decided on: plan again"
+            ),
+        ),
+        (
+            r"manifest unknown|manifest for .* not found|not found: manifest|unknown blob|blob unknown"
+            r"|failed to resolve reference .* not found|HTTP status:? 404|HTTP 404 response",
             Fault("image_gone", False, "the registry no longer has this image: plan again"),
         ),
         (
@@ -68,8 +93,17 @@ _FROM_MESSAGE: tuple[tuple[re.Pattern[str], Fault], ...] = tuple(
             Fault("platform_mismatch", False, "the image does not exist for this machine's platform"),
         ),
         (
-            r"dial tcp|i/o timeout|connection refused|connection reset|TLS handshake|no such host|EOF$",
-            Fault("registry_unreachable", True, "the daemon cannot reach the registry"),
+            r"HTTP status:? 5\d\d|HTTP 5\d\d response",
+            Fault("registry_failed", True, "the registry itself failed: try again later, or look at its log"),
+        ),
+        (
+            r"dial tcp|i/o timeout|connection refused|connection reset|TLS handshake|no such host|EOF$"
+            r"|context deadline exceeded|request canceled",
+            Fault(
+                "registry_unreachable",
+                True,
+                "the daemon cannot reach the registry: check its network, DNS and proxy",
+            ),
         ),
     )
 )

@@ -1,0 +1,234 @@
+"""What goes wrong at daemon, disk or registry: one sentence that says what to do, and nothing changed.
+
+Whole updates by the facade over the fake daemon, so that what a person reads is what is tested.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+import requests
+
+from safeupdater.backends.docker import DockerBackend
+from safeupdater.config.policy import Policy
+from safeupdater.domain.operation import Outcome
+from safeupdater.registries.static import StaticTags
+from safeupdater.testing.clock import FakeClock
+from safeupdater.testing.fake_docker import FakeDocker
+from safeupdater.testing.fake_docker_http import FakeTransport
+from safeupdater.update.result import OperationResult
+from safeupdater.update.updater import Updater
+
+APP = "registry.test/app"
+POLICY = {"health": {"window": "30s", "interval": "10s", "ready_timeout": "30s"}}
+ALWAYS = {"RestartPolicy": {"Name": "always", "MaximumRetryCount": 0}}
+Reply = tuple[int, bytes] | Exception
+
+
+class Faulty(FakeTransport):
+    """Answers calls whose method and path hold a text with something else, always or so many times."""
+
+    def __init__(self, daemon: FakeDocker) -> None:
+        super().__init__(daemon)
+        self.where = "nowhere"
+        self.reply: Callable[[], Reply] | None = None
+        self.times = 10**9
+
+    def answer(self, method: str, url: str, body: str | bytes | None) -> tuple[int, bytes]:
+        if self.reply is None or self.where not in f"{method} {url}" or self.times <= 0:
+            return super().answer(method, url, body)
+        self.times -= 1
+        reply = self.reply()
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+
+@attrs.define
+class Scene:
+    """A container on 1.0.0 whose update meets with a fault."""
+
+    daemon: FakeDocker = attrs.field(factory=FakeDocker)
+    clock: FakeClock = attrs.field(factory=FakeClock)
+    transport: Faulty = attrs.field(init=False)
+    updater: Updater = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.daemon.release(f"{APP}:1.0.0", pulled=True)
+        digest = self.daemon.release(f"{APP}:1.0.1")
+        self.daemon.run("web", f"{APP}:1.0.0", HostConfig=ALWAYS)
+        self.transport = Faulty(self.daemon)
+        self.updater = Updater(
+            backends=[
+                DockerBackend(self.daemon.client(lambda _: self.transport), host="h", own_container=None)
+            ],
+            policy=Policy.from_dict(POLICY),
+            tags=StaticTags({APP: ["1.0.0", "1.0.1"]}, digests={f"{APP}:1.0.1": digest}),
+            clock=self.clock,
+        )
+        self.updater.scan()
+
+    def apply(self, where: str, reply: Callable[[], Reply], times: int = 10**9) -> OperationResult:
+        self.transport.where, self.transport.reply, self.transport.times = where, reply, times
+        (result,) = self.updater.apply()
+        return result
+
+    def shown(self) -> Any:
+        """Everything on the host but when and how it was last stopped."""
+        containers = copy.deepcopy(self.daemon.containers)
+        for container in containers.values():
+            container.pop("stopped_by_hand")
+        return containers, {i: sorted(image["RepoTags"]) for i, image in self.daemon.images.items()}
+
+
+def error(status: int, message: str) -> Callable[[], Reply]:
+    return lambda: (status, json.dumps({"message": message}).encode())
+
+
+def in_stream(message: str) -> Callable[[], Reply]:
+    """A pull that begins well and says later that it failed."""
+    lines = [{"status": "Pulling"}, {"errorDetail": {"message": message}, "error": message}]
+    return lambda: (200, b"\r\n".join(json.dumps(line).encode() for line in lines))
+
+
+HTTP = "error pulling image configuration: received unexpected HTTP status: "
+PULLS = [
+    ("write /var/lib/docker/tmp/x: no space left on device", "disk_full", "free space"),
+    ("unauthorized: authentication required", "registry_denied", "docker login"),
+    (f"{HTTP}401 Unauthorized", "registry_denied", "docker login"),
+    ("denied: requested access to the resource is denied", "registry_denied", "docker login"),
+    ("pull access denied for app, repository does not exist or may require 'docker login'",
+     "registry_denied", "docker login"),
+    (f"{HTTP}403 Forbidden", "registry_denied", "docker login"),
+    (f"manifest for {APP} not found: manifest unknown: manifest unknown", "image_gone", "plan again"),
+    (f"{HTTP}404 Not Found", "image_gone", "plan again"),
+    ("toomanyrequests: You have reached your unauthenticated pull rate limit", "rate_limited", "later"),
+    (f"{HTTP}429 Too Many Requests", "rate_limited", "later"),
+    (f"{HTTP}500 Internal Server Error", "registry_failed", "try again later"),
+    (f"{HTTP}503 Service Unavailable", "registry_failed", "try again later"),
+    ("Get \"https://registry.test/v2/\": dial tcp 10.0.0.1:443: i/o timeout",
+     "registry_unreachable", "network"),
+    ("Get \"https://registry.test/v2/\": context deadline exceeded", "registry_unreachable", "network"),
+    ("unexpected EOF", "registry_unreachable", "network"),
+    ("Get \"https://registry.test/v2/\": x509: certificate signed by unknown authority",
+     "registry_tls", "/etc/docker/certs.d"),
+    ("Get \"https://registry.test/v2/\": http: server gave HTTP response to HTTPS client",
+     "registry_tls", "insecure-registries"),
+    ("manifest verification failed for digest sha256:abc", "digest_mismatch", "plan again"),
+    ("filesystem layer verification failed for digest sha256:abc", "digest_mismatch", "plan again"),
+    ("no matching manifest for linux/amd64 in the manifest list entries", "platform_mismatch", "platform"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["in the stream", "at once"])
+@pytest.mark.parametrize(("message", "code", "advice"), PULLS)
+def test_a_pull_that_fails_changes_nothing_and_says_what_to_do(
+    message: str, code: str, advice: str, how: str
+) -> None:
+    scene = Scene()
+    before = scene.shown()
+    reply = in_stream(message) if how == "in the stream" else error(500, message)
+    result = scene.apply("POST http+docker://localhost/v1.41/images/create", reply)
+    assert (result.outcome, result.code) == (Outcome.ABORTED, code)
+    assert advice in result.message
+    assert "\n" not in result.message
+    assert scene.shown() == before
+    assert scene.updater.store.get("quarantine", "docker://h/web") is None
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_pull_that_fails_for_a_while_is_tried_again(times: int) -> None:
+    scene = Scene()
+    assert scene.apply("/images/create", in_stream(f"{HTTP}503 Service Unavailable"), times).succeeded
+
+
+FULL = "mkdir /var/lib/docker/overlay2/x: no space left on device"
+
+
+@pytest.mark.parametrize(
+    ("where", "outcome"),
+    [("/containers/create", Outcome.ABORTED), ("/start", Outcome.ROLLED_BACK)],
+)
+def test_a_full_disk_is_said_and_the_old_version_runs(where: str, outcome: Outcome) -> None:
+    scene = Scene()
+    before = scene.shown()
+    # Of starts only the new version's meets with it: the old one's layer is there.
+    result = scene.apply(where, error(500, FULL), 1 if where == "/start" else 10**9)
+    assert result.outcome is outcome
+    assert "free space" in result.message
+    # It was stopped and started again, where the switch had begun; everything else is as it was.
+    after = scene.shown()
+    for containers, _ in (before, after):
+        for container in containers.values():
+            container["State"] = container["State"]["Running"]
+    assert after[0] == before[0]
+
+
+# --- the daemon itself -------------------------------------------------------------------------------------
+
+GONE = requests.exceptions.ConnectionError(ConnectionRefusedError(111, "refused"))
+DENIED = requests.exceptions.ConnectionError(PermissionError(13, "denied"))
+
+
+@pytest.mark.parametrize(
+    ("reply", "code", "advice"),
+    [
+        (lambda: GONE, "daemon_absent", "systemctl start docker"),
+        (lambda: DENIED, "permission_denied", "member of the group"),
+        (error(400, "client version 1.41 is too old. Minimum supported API version is 1.44"),
+         "api_version", "upgrade safeupdater"),
+        (error(400, "client version 1.41 is too new. Maximum supported API version is 1.40"),
+         "api_version", "upgrade the daemon"),
+        (error(403, "Forbidden by administrative rules"), "forbidden", "proxy"),
+        (error(500, "something"), "daemon_error", "journalctl"),
+    ],
+    ids=["absent", "denied", "too new", "too old", "proxy", "failing"],
+)  # fmt: skip
+def test_a_daemon_that_cannot_be_used_is_said_and_nothing_is_changed(
+    reply: Callable[[], Reply], code: str, advice: str
+) -> None:
+    scene = Scene()
+    before = scene.shown()
+    result = scene.apply("localhost", reply)
+    assert result.outcome is not Outcome.SUCCEEDED
+    assert result.code == code
+    assert advice in result.message
+    assert "\n" not in result.message
+    assert scene.shown() == before
+
+
+@pytest.mark.parametrize("version", ["1.24", "1.40"])
+def test_a_daemon_that_is_too_old_is_told_so_before_anything_else(version: str) -> None:
+    daemon = FakeDocker(api_version=version)
+    updater = Updater(backends=[DockerBackend(daemon.client(), host="h")], clock=FakeClock())
+    (problem,) = updater.scan().problems
+    assert "upgrade the daemon: Docker 20.10 (API 1.41)" in problem
+
+
+def test_a_daemon_that_wants_newer_calls_than_ours_is_told_so() -> None:
+    scene = Scene()
+    said = {"ApiVersion": "1.99", "MinAPIVersion": "1.60", "Os": "linux", "Arch": "amd64"}
+    scene.transport.where, scene.transport.reply = "/version", lambda: (200, json.dumps(said).encode())
+    backend = DockerBackend(scene.daemon.client(lambda _: scene.transport), host="h")
+    (problem,) = Updater(backends=[backend], clock=scene.clock).scan().problems
+    assert "upgrade safeupdater" in problem
+
+
+@pytest.mark.parametrize("call", ["/images/create", "/containers/create", "/stop", "/start", "/update"])
+def test_a_daemon_that_restarts_half_way_costs_nothing(call: str) -> None:
+    scene = Scene()
+
+    def restarting() -> Reply:
+        scene.daemon.restart()
+        return requests.exceptions.ConnectionError("connection reset by peer")
+
+    result = scene.apply(call, restarting, 1)
+    assert result.outcome in (Outcome.SUCCEEDED, Outcome.ROLLED_BACK, Outcome.ABORTED)
+    assert scene.daemon.running() == {"web"}
+    assert scene.daemon.find("web")["HostConfig"]["RestartPolicy"]["Name"] == "always"
+    assert [c["Name"] for c in scene.daemon.containers.values()] == ["/web"]
