@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import click
+from click.shell_completion import CompletionItem
 
 
 @attrs.frozen(kw_only=True)
@@ -108,6 +109,13 @@ class Command(click.Command):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.params += shared_options(hidden=True)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """What a shell offers: the global options too, which help hides here."""
+        names = (name for option in shared_options(hidden=False) for name in option.opts)
+        found = [CompletionItem(name) for name in names if incomplete and name.startswith(incomplete)]
+        is_option = incomplete.startswith("-")
+        return [*super().shell_complete(ctx, incomplete), *(found if is_option else [])]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Merges the options given here over those given before."""

@@ -76,8 +76,10 @@ def _round(session: Session, drain: Drain, observers: tuple[Observer, ...]) -> t
 
 def _report(session: Session, plan: Plan, results: tuple[OperationResult, ...]) -> None:
     show_results(session, results, plan)
+    rejected = len(plan.updates) - len(plan.approved) - len(plan.waiting)
     session.say(
         f"{session.world.clock.now():%Y-%m-%d %H:%M:%S}Z  {counted(len(results), 'operation')}, "
-        f"{len(plan.waiting)} waiting, {len(plan.current)} current, {len(plan.unknown)} unknown",
+        f"{len(plan.waiting)} waiting, {rejected} rejected, {len(plan.current)} current, "
+        f"{len(plan.unknown)} unknown",
         "dim",
     )

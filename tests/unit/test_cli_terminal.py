@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -241,3 +244,30 @@ def test_a_group_without_a_command_shows_its_help_in_lines(shell: Shell, group: 
     assert "\\n" not in shown
     assert shown.startswith(f"Usage: {' '.join(['safeupdater', *group])} [OPTIONS] COMMAND")
     assert len(shown.splitlines()) > 8
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_told_how_to_complete(shell: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "safeupdater"], text=True, capture_output=True, timeout=60, check=False,
+        env={**os.environ, "_SAFEUPDATER_COMPLETE": f"{shell}_source"},
+    )  # fmt: skip
+    assert (done.returncode, "_SAFEUPDATER_COMPLETE" in done.stdout) == (0, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("re", ["recover", "resolve"]), ("plan --ou", ["--output"]), ("--pol", ["--policy"])],
+)
+def test_a_shell_completes_commands_and_options_wherever_they_may_stand(
+    typed: str, offered: list[str]
+) -> None:
+    words = f"safeupdater {typed}"
+    done = subprocess.run(
+        [sys.executable, "-m", "safeupdater"], text=True, capture_output=True, timeout=60, check=False,
+        env={
+            **os.environ, "COMP_WORDS": words, "COMP_CWORD": str(len(typed.split())),
+            "_SAFEUPDATER_COMPLETE": "bash_complete",
+        },
+    )  # fmt: skip
+    assert done.stdout.split() == [f"plain,{name}" for name in offered]
