@@ -77,6 +77,10 @@ class FileSystem(Protocol):
         """Opens an existing file to write to it."""
         ...
 
+    def free_bytes(self, directory: Path) -> int | None:
+        """How much more may be written there; None where that is not known."""
+        ...
+
     def lock(self, path: Path) -> FileLock:
         """Takes the lock of a file.
 
@@ -121,7 +125,7 @@ def _write_all(handle: int, offset: int, data: bytes) -> None:
 
 class _OsLogFile:
     def __init__(self, path: Path) -> None:
-        self._handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        self._handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
     def write(self, offset: int, data: bytes) -> None:
         _write_all(self._handle, offset, data)
@@ -199,6 +203,11 @@ class OsFileSystem:
     def open_log(self, path: Path) -> LogFile:
         """See ``FileSystem.open_log``."""
         return _OsLogFile(path)
+
+    def free_bytes(self, directory: Path) -> int | None:
+        """See ``FileSystem.free_bytes``."""
+        found = os.statvfs(directory)
+        return found.f_bavail * found.f_frsize
 
     def lock(self, path: Path) -> FileLock:
         """See ``FileSystem.lock``."""

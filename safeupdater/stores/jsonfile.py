@@ -38,6 +38,8 @@ from safeupdater.stores.jsonrecords import (
 )
 from safeupdater.stores.leases import IsDead, LeaseRow, LeaseWatch
 from safeupdater.stores.place import MountTable, require_local, require_safe, system_mounts
+from safeupdater.stores.reserve import Reserve
+from safeupdater.stores.rules import is_way_back
 from safeupdater.stores.snapshotfiles import FileValue, SnapshotFiles
 
 STATE = "state.json"
@@ -74,6 +76,7 @@ class JsonFileStore:
         self._clock = clock or SystemClock()
         self._files = files or OsFileSystem()
         self._snapshots = SnapshotFiles(self._files, self._directory)
+        self._reserve = Reserve(self._files, self._directory)
         self._book = Book(LeaseWatch(self._clock, is_dead))
         self._mutex = threading.RLock()
         self._pid = os.getpid()
@@ -172,7 +175,11 @@ class JsonFileStore:
         with self._mutex, self._naming("writing"):
             entries = self._book.plan_append(operation_id, events, expected_version, at, lease)
             if entries:
-                self._write(append_record(entries), lambda: self._book.apply_entries(entries))
+                self._write(
+                    append_record(entries),
+                    lambda: self._book.apply_entries(entries),
+                    is_way_back=any(is_way_back(event) for event in events),
+                )
         return expected_version + len(events)
 
     def load(self, operation_id: str, after: int = 0) -> tuple[JournalEntry, ...]:
@@ -239,6 +246,12 @@ class JsonFileStore:
             self._files.replace(fresh, self._directory / STATE)
             self._files.sync_directory(self._directory)
             self._is_checkpointed = True
+            self._reserve.fill()
+
+    def free_bytes(self) -> int | None:
+        """See ``MeasuredStore.free_bytes``: the free space of the disk."""
+        with self._naming("measuring"):
+            return self._files.free_bytes(self._directory)
 
     def close(self) -> None:
         """Writes ``state.json`` where something changed, and gives the lock back. Twice is once."""
@@ -271,6 +284,7 @@ class JsonFileStore:
             if not read_only:
                 self._log = JournalLog(self._files, self._directory, found)
                 self._snapshots.remove_all_but(self._file_values())
+                self._reserve.fill()
         except BaseException:
             if self._lock is not None:
                 self._lock.release()
@@ -310,8 +324,13 @@ class JsonFileStore:
     def _is_ours(self) -> bool:
         return os.getpid() == self._pid
 
-    def _write(self, record: dict[str, Any], apply: Callable[[], None]) -> None:
-        self._writable().write(record, apply)
+    def _write(self, record: dict[str, Any], apply: Callable[[], None], *, is_way_back: bool = False) -> None:
+        try:
+            self._writable().write(record, apply)
+        except StoreError as error:
+            if error.code != "disk_full" or not is_way_back or not self._reserve.release():
+                raise
+            self._writable().write(record, apply)
         self._is_checkpointed = False
 
     def _write_lease(self, row: LeaseRow) -> LeaseRow:

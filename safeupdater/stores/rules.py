@@ -9,7 +9,19 @@ from typing import NamedTuple
 
 import attrs
 
-from safeupdater.domain.operation import Event, Finished, JournalEntry, OperationPlanned, Outcome
+from safeupdater.domain.operation import (
+    Event,
+    Finished,
+    JournalEntry,
+    OperationPlanned,
+    Outcome,
+    Phase,
+    StepDone,
+    StepFailed,
+    StepIntended,
+    Verdict,
+    VerdictReached,
+)
 from safeupdater.domain.quick import made
 from safeupdater.errors import StoreError, VersionConflict
 
@@ -82,6 +94,19 @@ class Offer(NamedTuple):
 def is_end(event: Event) -> bool:
     """Whether an event ends its operation."""
     return isinstance(event, Finished) and event.outcome in ENDS
+
+
+def is_way_back(event: Event) -> bool:
+    """Whether an event leads an update back or ends it: what a store makes room for even on a full disk."""
+    match event:
+        case Finished():
+            return True
+        case VerdictReached(verdict=verdict):
+            return verdict is Verdict.RESTORE
+        case StepIntended(phase=phase) | StepDone(phase=phase) | StepFailed(phase=phase):
+            return phase in (Phase.RESTORING, Phase.DISCARDING)
+        case _:
+            return False
 
 
 def make_offer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +19,15 @@ Result = TypeVar("Result")
 
 @attrs.define
 class MemoryFileSystem:
-    """Files in memory, for tests that open thousands of stores. Locks hold between its users."""
+    """Files in memory, for tests that open thousands of stores. Locks hold between its users.
+
+    ``capacity_bytes`` is how much all files together may hold: a write that does not fit is done as far as
+    it does, and fails with ``ENOSPC``. With ``truncate_fails`` it cannot be undone either.
+    """
 
     files: dict[Path, bytearray] = attrs.field(factory=dict)
+    capacity_bytes: int | None = None
+    truncate_fails: bool = False
     _locked: set[Path] = attrs.field(factory=set, init=False)
 
     def read(self, path: Path) -> bytes | None:
@@ -35,9 +42,24 @@ class MemoryFileSystem:
     def make_directory(self, path: Path) -> None:
         """See ``FileSystem.make_directory``."""
 
+    @property
+    def used_bytes(self) -> int:
+        """How much all files together hold."""
+        return sum(map(len, self.files.values()))
+
     def create(self, path: Path, data: bytes) -> None:
         """See ``FileSystem.create``."""
-        self.files[path] = bytearray(data)
+        self.files[path] = bytearray()
+        self.write_at(self.files[path], 0, data)
+
+    def write_at(self, content: bytearray, offset: int, data: bytes) -> None:
+        """Writes into a file as much as there is room for."""
+        grows = max(0, offset + len(data) - len(content))
+        lacking = 0 if self.capacity_bytes is None else max(0, self.used_bytes + grows - self.capacity_bytes)
+        fitting = data[: len(data) - min(lacking, len(data))]
+        content[offset : offset + len(fitting)] = fitting
+        if lacking:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def replace(self, source: Path, target: Path) -> None:
         """See ``FileSystem.replace``."""
@@ -52,7 +74,11 @@ class MemoryFileSystem:
 
     def open_log(self, path: Path) -> LogFile:
         """See ``FileSystem.open_log``."""
-        return _MemoryLog(self.files[path])
+        return _MemoryLog(self, self.files[path])
+
+    def free_bytes(self, directory: Path) -> int | None:
+        """See ``FileSystem.free_bytes``."""
+        return None if self.capacity_bytes is None else max(0, self.capacity_bytes - self.used_bytes)
 
     def lock(self, path: Path) -> FileLock:
         """See ``FileSystem.lock``."""
@@ -64,15 +90,18 @@ class MemoryFileSystem:
 
 @attrs.define
 class _MemoryLog:
+    _files: MemoryFileSystem
     _data: bytearray
 
     def write(self, offset: int, data: bytes) -> None:
-        self._data[offset : offset + len(data)] = data
+        self._files.write_at(self._data, offset, data)
 
     def sync(self) -> None:
         pass
 
     def truncate(self, size: int) -> None:
+        if self._files.truncate_fails:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         del self._data[size:]
 
     def close(self) -> None:
@@ -107,11 +136,21 @@ class Mishap(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Fault:
-    """What goes wrong, at the how-manieth changing call (from 1), and with which ``errno``."""
+    """What goes wrong, at the how-manieth changing call (from 1), and with which ``errno``.
+
+    With ``lasts`` it goes wrong at every later call as well. With ``only``, only calls whose name begins so
+    (or in one of these ways) fail: ``write``, ``sync``, ``create journal`` …
+    """
 
     call: int
     mishap: Mishap
     errno: int = 5
+    lasts: bool = False
+    only: str | tuple[str, ...] = ""
+
+    def is_due(self, number: int, name: str) -> bool:
+        """Whether it befalls this call."""
+        return (number >= self.call if self.lasts else number == self.call) and name.startswith(self.only)
 
 
 @attrs.define
@@ -172,6 +211,11 @@ class FaultyFileSystem:
         self._synced[path] = self.size(path)
         return _FaultyLog(self, path, self.inner.open_log(path))
 
+    def free_bytes(self, directory: Path) -> int | None:
+        """See ``FileSystem.free_bytes``."""
+        self._require_life()
+        return self.inner.free_bytes(directory)
+
     def lock(self, path: Path) -> FileLock:
         """See ``FileSystem.lock``."""
         self._require_life()
@@ -185,7 +229,7 @@ class FaultyFileSystem:
         """Performs a changing call, with the fault that is due."""
         self._require_life()
         self.calls.append(name)
-        fault = next((fault for fault in self.faults if fault.call == len(self.calls)), None)
+        fault = next((fault for fault in self.faults if fault.is_due(len(self.calls), name)), None)
         if fault is None:
             return act()
         if fault.mishap in (Mishap.PARTIAL, Mishap.TORN) and half is not None:

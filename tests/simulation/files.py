@@ -63,6 +63,9 @@ class CrashingFiles:
     def open_log(self, path: Path) -> CrashingLog:
         return CrashingLog(self, self._files[path])
 
+    def free_bytes(self, directory: Path) -> int | None:
+        return None
+
     def lock(self, path: Path) -> CrashingLock:
         if path in self._locked:
             raise StoreLocked("locked", pid=None)

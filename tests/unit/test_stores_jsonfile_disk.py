@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from safeupdater.domain.operation import Finished, Outcome, StepDone
+from safeupdater.domain.operation import (
+    Event,
+    Finished,
+    Outcome,
+    Phase,
+    StepDone,
+    StepFailed,
+    StepIntended,
+    StepStatus,
+    Verdict,
+    VerdictReached,
+)
 from safeupdater.errors import StoreError
 from safeupdater.stores.jsonfile import JsonFileStore
 from safeupdater.testing.clock import FakeClock
@@ -91,6 +102,126 @@ def test_what_a_dead_writer_had_not_synced_is_written_and_synced_before_it_count
         assert len(store.load("op-1")) == 1
 
 
+# --- full at the k-th byte ----------------------------------------------------------------------------------
+
+
+def nearly_full(room_bytes: int) -> tuple[MemoryFileSystem, JsonFileStore]:
+    """A store without a reserve on a disk that has so many bytes left."""
+    disk = MemoryFileSystem()
+    store = JsonFileStore("s", FakeClock(), files=disk)
+    store.append("op-1", [planned()], expected_version=0, at=START)
+    disk.remove(Path("s/reserve"))
+    disk.capacity_bytes = disk.used_bytes + room_bytes
+    return disk, store
+
+
+def length_of_an_append() -> int:
+    disk, store = nearly_full(10_000)
+    before = len(disk.files[JOURNAL])
+    store.append("op-1", [INTENDED], expected_version=1, at=START)
+    return len(disk.files[JOURNAL]) - before
+
+
+def test_a_disk_that_is_full_at_any_byte_of_an_append_loses_nothing() -> None:
+    length = length_of_an_append()
+    assert length > 200
+    for room in range(length):
+        disk, store = nearly_full(room)
+        before = bytes(disk.files[JOURNAL])
+        with pytest.raises(StoreError) as refused:
+            store.append("op-1", [INTENDED], expected_version=1, at=START)
+        assert (refused.value.code, refused.value.transient) == ("disk_full", True)
+        assert bytes(disk.files[JOURNAL]) == before, "what was written of it is cut off"
+        disk.capacity_bytes = None
+        assert store.append("op-1", [DONE], expected_version=1, at=START) == 2
+        abandon(store)
+        with JsonFileStore("s", FakeClock(), files=disk) as again:
+            assert events_of(again.load("op-1")) == [planned(), DONE]
+
+
+def test_a_crash_at_any_byte_of_an_append_on_a_full_disk_loses_nothing() -> None:
+    for room in range(length_of_an_append()):
+        disk, store = nearly_full(room)
+        disk.truncate_fails = True
+        with pytest.raises(StoreError):
+            store.append("op-1", [INTENDED], expected_version=1, at=START)
+        with pytest.raises(StoreError) as broken:
+            store.append("op-1", [INTENDED], expected_version=1, at=START)
+        assert broken.value.code == "store_broken"
+        abandon(store)
+        disk.capacity_bytes, disk.truncate_fails = None, False
+        with JsonFileStore("s", FakeClock(), files=disk) as again:
+            # All of it but the end of its line: that is complete, so it may count.
+            assert events_of(again.load("op-1")) in ([planned()], [planned(), INTENDED])
+
+
+WAY_BACK = (
+    VerdictReached(verdict=Verdict.RESTORE, code="unhealthy", message="it fails"),
+    StepIntended(phase=Phase.RESTORING, step="start_old"),
+    StepDone(phase=Phase.RESTORING, step="start_old"),
+    StepFailed(phase=Phase.DISCARDING, step="remove", status=StepStatus.RETRY, code="c", message="m"),
+    Finished(outcome=Outcome.ROLLED_BACK),
+)
+FORWARD = (
+    StepIntended(phase=Phase.SWITCHING, step="stop_old"),
+    StepDone(phase=Phase.COMMITTING, step="remove_old"),
+    VerdictReached(verdict=Verdict.COMMIT, code="healthy", message="it is well"),
+)
+
+
+def full() -> tuple[MemoryFileSystem, JsonFileStore]:
+    """A store with its reserve on a disk that has not one byte left."""
+    disk = MemoryFileSystem()
+    store = JsonFileStore("s", FakeClock(), files=disk)
+    store.append("op-1", [planned(), INTENDED], expected_version=0, at=START)
+    disk.capacity_bytes = disk.used_bytes
+    return disk, store
+
+
+@pytest.mark.parametrize("event", FORWARD)
+def test_nothing_new_gets_the_room_that_is_kept_for_the_way_back(event: Event) -> None:
+    disk, store = full()
+    with pytest.raises(StoreError) as refused:
+        store.append("op-1", [event], expected_version=2, at=START)
+    assert refused.value.code == "disk_full"
+    assert len(disk.files[Path("s/reserve")]) == 65_536
+
+
+@pytest.mark.parametrize("event", WAY_BACK)
+def test_the_way_back_is_journaled_on_a_full_disk(event: Event) -> None:
+    disk, store = full()
+    assert store.append("op-1", [event], expected_version=2, at=START) == 3
+    store.put("setting", "what follows", 1)
+    abandon(store)
+    with JsonFileStore("s", FakeClock(), files=disk) as again:
+        assert again.load("op-1")[-1].event == event
+
+
+def test_room_that_was_used_is_kept_again_when_there_is_some() -> None:
+    disk, store = full()
+    store.append("op-1", [WAY_BACK[-1]], expected_version=2, at=START)
+    assert Path("s/reserve") not in disk.files
+    store.checkpoint()
+    assert len(disk.files.get(Path("s/reserve"), b"")) < 65_536, "there is no room for it yet"
+    disk.capacity_bytes = None
+    store.checkpoint()
+    assert len(disk.files[Path("s/reserve")]) == 65_536
+
+
+def test_a_store_opens_on_a_disk_without_room_for_a_reserve() -> None:
+    disk = MemoryFileSystem(capacity_bytes=5_000)
+    with JsonFileStore("s", FakeClock(), files=disk) as store:
+        assert store.free_bytes() is not None
+        store.put("setting", "k", 1)
+
+
+def test_a_store_says_how_much_room_its_disk_has(tmp_path: Path) -> None:
+    with JsonFileStore(tmp_path / "s") as store:
+        free = store.free_bytes()
+    assert free is not None
+    assert free > 0
+
+
 def life(path: Path, files: FaultyFileSystem) -> list[int]:
     """A whole life of a store; gives, per finished call, how many events the journal had."""
     acknowledged: list[int] = []
@@ -107,7 +238,7 @@ def life(path: Path, files: FaultyFileSystem) -> list[int]:
     return acknowledged
 
 
-CALLS_OF_A_LIFE = 24
+CALLS_OF_A_LIFE = 25
 
 
 def test_the_number_of_calls_of_a_life_is_known(tmp_path: Path) -> None:
