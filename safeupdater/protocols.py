@@ -514,6 +514,22 @@ class StateStore(Protocol):
         ...
 
 
+@runtime_checkable
+class MeasuredStore(Protocol):
+    """What a ``StateStore`` may offer besides: it says how much room it has left.
+
+    An update is not begun in a store that has less than 16 MiB.
+    """
+
+    def free_bytes(self) -> int | None:
+        """How much more it can take up, in bytes; None where that is not known.
+
+        Raises:
+            StoreError: it did not answer.
+        """
+        ...
+
+
 # --- telling ----------------------------------------------------------------------------------------------
 
 

@@ -29,6 +29,7 @@ from safeupdater.stores.leases import IsDead, LeaseWatch, renewed, taken
 from safeupdater.stores.place import MountTable, system_mounts
 from safeupdater.stores.rules import check_pruning, make_offer, require_key
 from safeupdater.stores.seal import Seal, is_sealed
+from safeupdater.stores.sqlfile import free_bytes
 from safeupdater.stores.sqljournal import append, ended_before, forget
 from safeupdater.stores.sqlleases import lease_row, write_lease
 from safeupdater.stores.sqlrecords import SELECT_RECORD, delete_record, put_record, this_record
@@ -225,6 +226,10 @@ class SqlStore:
                 write_lease(connection, attrs.evolve(row, holder=None))
 
         self._session.write(release)
+
+    def free_bytes(self) -> int | None:
+        """See ``MeasuredStore.free_bytes``: by disk and ``max_page_count`` in SQLite; else not known."""
+        return None if self._session.is_shared else self._session.read(free_bytes)
 
     def close(self) -> None:
         """See ``StateStore.close``; an engine that was passed in stays open."""

@@ -80,7 +80,8 @@ def check_pages(connection: Connection, path: Path) -> None:
 
 def free_bytes(connection: Connection) -> int | None:
     """How much more an SQLite database may take up: by the disk's free space and by its own limit."""
-    path = connection.exec_driver_sql("PRAGMA database_list").one()[2]
+    files = connection.exec_driver_sql("PRAGMA database_list").all()
+    path = next(file for _, name, file in files if name == "main")
     pages, most, unused, page_bytes = (
         int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
         for name in ("page_count", "max_page_count", "freelist_count", "page_size")
@@ -88,7 +89,10 @@ def free_bytes(connection: Connection) -> int | None:
     own_limit = (most - pages + unused) * page_bytes
     if not path:
         return own_limit
-    disk = os.statvfs(Path(path).parent)
+    try:
+        disk = os.statvfs(Path(path).parent)
+    except OSError as error:
+        raise io_error(error, f"measuring {path}") from error
     return min(own_limit, disk.f_bavail * disk.f_frsize + unused * page_bytes)
 
 

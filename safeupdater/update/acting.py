@@ -31,6 +31,7 @@ from safeupdater.protocols import (
     Clock,
     HealthCheck,
     Hooks,
+    MeasuredStore,
     OperationContext,
     ProbeTarget,
     Report,
@@ -39,6 +40,8 @@ from safeupdater.protocols import (
 from safeupdater.update.states import Perform
 
 HOOK_PREFIX = "hook:"
+ROOM_BYTES = 16 * 1024 * 1024
+"""What a store must have left before an update begins; its journal takes up some 5 kB."""
 CALL_DEADLINE_S = 120.0
 """How long one call to a runtime may take, unless its phase says otherwise."""
 STAGING_DEADLINE_S = 1800.0
@@ -120,6 +123,23 @@ def preflight(
         message = f"the old version fails {baseline.failures} of {baseline.samples} probes"
         return refused(phase, step, StepOutcome(StepStatus.REFUSED, "baseline_unhealthy", message))
     return PreflightPassed(warnings=(*report.warnings, *warnings), running=report.running, baseline=baseline)
+
+
+def lacks_room(store: StateStore) -> StepFailed | None:
+    """The refusal where a store says that the journal of an update might not fit any more.
+
+    Raises:
+        StoreError: it did not answer.
+    """
+    free = store.free_bytes() if isinstance(store, MeasuredStore) else None
+    if free is None or free >= ROOM_BYTES:
+        return None
+    message = (
+        f"the store has room for {free:,} bytes only, and an update is begun with {ROOM_BYTES:,} or more: "
+        "free space where state is kept"
+    )
+    phase = Phase.PREFLIGHT
+    return refused(phase, phase.value, StepOutcome(StepStatus.REFUSED, "store_full", message))
 
 
 def _self_tests(checks: Sequence[HealthCheck]) -> tuple[tuple[str, ...], str]:

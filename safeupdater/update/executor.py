@@ -306,7 +306,8 @@ class UpdateExecutor:
         return None
 
     def _refused_now(self, flight: Flight) -> StepFailed | None:
-        """What admission says against it, asked again now that others see it: two may open at once."""
+        """What admission says against it, asked again now that others see it (two may open at once), or
+        the store, where it is nearly full."""
         phase, step = Phase.PREFLIGHT, Phase.PREFLIGHT.value
         if flight.opened.restores is not None:
             return None
@@ -318,7 +319,7 @@ class UpdateExecutor:
         except SafeUpdaterError as error:
             return acting.failed(phase, step, error)
         if admitted.admitted:
-            return None
+            return acting.lacks_room(self._store)
         return acting.refused(phase, step, StepOutcome(StepStatus.REFUSED, admitted.code, admitted.message))
 
     def _capture(self, flight: Flight, command: Capture) -> None:
@@ -433,14 +434,18 @@ class UpdateExecutor:
         self._notifier.alert_of(result, flight.blame)
         return Done(result)
 
-    def _let_go(self, flight: Flight, code: str, message: str) -> Done:
+    def _let_go(self, flight: Flight, code: str, message: str, *, is_store: bool = False) -> Done:
         self._flights.pop(flight.operation_id, None)
+        is_told = False
         if flight.unsaved and (is_ended(flight.state) or is_parked(flight.state)):
             # It may be durable all the same, and then nobody takes it up to tell of it.
-            self._notifier.alert_of(flight.result_of(flight.state, self._clock.now()), flight.blame)
+            is_told = self._notifier.alert_of(flight.result_of(flight.state, self._clock.now()), flight.blame)
         if code != "lease_lost":
             self._ports.release(flight.lease)
-        return Done(flight.result(self._clock.now(), code=code, message=message))
+        result = flight.result(self._clock.now(), code=code, message=message)
+        if is_store and not is_told and result.outcome is Outcome.INTERRUPTED:
+            self._notifier.alert_of_store(result)
+        return Done(result)
 
     def _store_failed(self, flight: Flight, error: StoreError) -> Advance:
         """No forward effect without the store: keep what is unsaved and try again, at last let go."""
@@ -448,7 +453,7 @@ class UpdateExecutor:
         if error.code == "lease_lost":
             return self._let_go(flight, "lease_lost", error.message)
         if not error.transient or flight.store_failures > _STORE_RETRIES or self._stopping:
-            return self._let_go(flight, error.code, error.message)
+            return self._let_go(flight, error.code, error.message, is_store=True)
         delay_s = backoff_s(flight.store_failures)
         flight.wake_s = self._clock.monotonic() + delay_s
         return WakeAfter(delay_s)

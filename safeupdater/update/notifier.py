@@ -135,14 +135,25 @@ class Notifier:
                 Severity.WARNING, error.code, message, remedy, target_id=target_id, operation_id=operation_id
             )
 
-    def alert_of(self, result: OperationResult, blame: Blame) -> None:
-        """Tells of an outcome that a person should hear of, by what was to blame; nothing of any other."""
+    def alert_of_store(self, result: OperationResult) -> None:
+        """Tells that an operation rests where it is because the store failed."""
+        self.alert(
+            Severity.CRITICAL, result.code,
+            f"the store failed, and the update rests where it is: {result.message}",
+            "mend the place where state is kept, then recover",
+            target_id=result.target_id, operation_id=result.operation_id,
+        )  # fmt: skip
+
+    def alert_of(self, result: OperationResult, blame: Blame) -> bool:
+        """Tells of an outcome that a person should hear of, by what was to blame; whether it is one."""
         alarm = _ALARMS.get(result.outcome)
-        if alarm is not None:
-            severity, remedy = alarm
-            if result.outcome is Outcome.ROLLED_BACK:
-                remedy = {Blame.RELEASE: _BAD_RELEASE, Blame.REQUEST: _ASKED_FOR}.get(blame, remedy)
-            self.alert(
-                severity, result.code or str(result.outcome), f"{result.outcome}: {result.message}", remedy,
-                target_id=result.target_id, operation_id=result.operation_id,
-            )  # fmt: skip
+        if alarm is None:
+            return False
+        severity, remedy = alarm
+        if result.outcome is Outcome.ROLLED_BACK:
+            remedy = {Blame.RELEASE: _BAD_RELEASE, Blame.REQUEST: _ASKED_FOR}.get(blame, remedy)
+        self.alert(
+            severity, result.code or str(result.outcome), f"{result.outcome}: {result.message}", remedy,
+            target_id=result.target_id, operation_id=result.operation_id,
+        )  # fmt: skip
+        return True

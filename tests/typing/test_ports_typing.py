@@ -12,7 +12,7 @@ from safeupdater.domain.decision import Decision
 from safeupdater.domain.version import Version
 from safeupdater.gates.diffgate import DiffGate
 from safeupdater.observers.webhook import WebhookNotifier
-from safeupdater.protocols import Backend, Gate, JournalReader, Observer, StateStore, TagSource
+from safeupdater.protocols import Backend, Gate, JournalReader, MeasuredStore, Observer, StateStore, TagSource
 from safeupdater.registries.static import StaticTags
 from safeupdater.stores.jsonfile import JsonFileStore
 from safeupdater.stores.memory import MemoryStore
@@ -28,6 +28,7 @@ def conforming(memory: MemoryStore, json: JsonFileStore, tags: StaticTags, backe
     """Never called: that it passes the type checkers is the test."""
     _in_memory: StateStore = memory
     _in_files: StateStore = json
+    _measured: MeasuredStore = json
     _source: TagSource = tags
     _runtime: Backend = backend
 
