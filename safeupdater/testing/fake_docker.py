@@ -60,6 +60,7 @@ class FakeDocker:
     architecture: str = "amd64"
     """The machine's, as ``/version`` says it; ``machine`` is what ``/info`` says, in uname's words."""
     machine: str = "x86_64"
+    root: str = "/fake/docker"
     components: tuple[str, ...] = ("Engine",)
     stopped_by: list[tuple[str, str, int]] = attrs.field(factory=list)
     """Every stop: the container's name, the signal and the grace. Signals do not end what is ``deaf``."""

@@ -146,7 +146,13 @@ def _version(daemon: FakeDocker, _: tuple[str, ...], __: Params, ___: Json) -> _
 
 
 def _info(daemon: FakeDocker, _: tuple[str, ...], __: Params, ___: Json) -> _Answer:
-    return 200, {"ID": "FAKE:DAEMON", "Name": "fake-host", "OSType": "linux", "Architecture": daemon.machine}
+    return 200, {
+        "ID": "FAKE:DAEMON",
+        "Name": "fake-host",
+        "OSType": "linux",
+        "Architecture": daemon.machine,
+        "DockerRootDir": daemon.root,
+    }
 
 
 def _list_containers(daemon: FakeDocker, _: tuple[str, ...], params: Params, __: Json) -> _Answer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -15,8 +16,10 @@ import pytest
 import requests
 
 from safeupdater.backends.docker import DockerBackend
+from safeupdater.backends.docker.room import free_bytes
 from safeupdater.config.policy import Policy
-from safeupdater.domain.operation import Outcome
+from safeupdater.domain.operation import OperationSettings, Outcome
+from safeupdater.protocols import OperationContext
 from safeupdater.registries.static import StaticTags
 from safeupdater.testing.clock import FakeClock
 from safeupdater.testing.fake_docker import FakeDocker
@@ -232,3 +235,46 @@ def test_a_daemon_that_restarts_half_way_costs_nothing(call: str) -> None:
     assert scene.daemon.running() == {"web"}
     assert scene.daemon.find("web")["HostConfig"]["RestartPolicy"]["Name"] == "always"
     assert [c["Name"] for c in scene.daemon.containers.values()] == ["/web"]
+
+
+# --- room --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("free", "is_here", "host", "is_refused"),
+    [
+        (199, False, {}, True),
+        (200, False, {}, False),
+        (0, True, {}, False),
+        (None, False, {}, False),
+        (0, False, {"own_container": "c" * 64}, False),
+    ],
+    ids=["too little", "enough", "pulled already", "unknown", "inside a container"],
+)
+def test_a_pull_without_room_is_refused_where_that_can_be_known(
+    free: int | None, is_here: bool, host: dict[str, Any], is_refused: bool
+) -> None:
+    scene = Scene()
+    for image in scene.daemon.images.values():
+        image["Size"] = 100
+    if is_here:
+        (entry,) = (
+            key for key, image in scene.daemon.registry.items() if image["Id"] not in scene.daemon.images
+        )
+        scene.daemon.pull(*entry.split("@"))
+    asked = []
+    backend = DockerBackend(
+        scene.daemon.client(), host="h", free_bytes=lambda path: asked.append(path) or free,
+        **{"own_container": None, **host},
+    )  # fmt: skip
+    (update,) = scene.updater.plan().updates
+    operation = OperationContext(operation_id="op", epoch=1, planned=update, settings=OperationSettings())
+    refusal = backend.preflight(operation).refusal
+    assert (refusal is not None and refusal.code == "disk_full") is is_refused
+    assert asked == ([] if host else ["/fake/docker"])
+
+
+def test_what_is_free_is_asked_of_the_file_system(tmp_path: Path) -> None:
+    assert (free_bytes(str(tmp_path)) or 0) > 0
+    assert free_bytes(str(tmp_path / "nothing")) is None
+    assert free_bytes("") is None

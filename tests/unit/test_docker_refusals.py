@@ -25,7 +25,7 @@ from safeupdater.testing.fake_docker_http import FakeTransport
 
 APP = "registry.test/app"
 SOURCES = Path(backend_module.__file__).parent
-MODULES = ("backend", "refusals", "staging", "switching", "work", "remaking", "target", "snapshot")
+MODULES = ("backend", "refusals", "room", "staging", "switching", "work", "remaking", "target", "snapshot")
 SYSCTLS = {"HostConfig": {"Sysctls": {"net.core.somaxconn": "1"}}}
 
 
@@ -212,6 +212,13 @@ def _pinned() -> tuple[Scene, StepOutcome]:
     return made, refusal
 
 
+SIZE = 300 << 20
+
+
+def _large(scene: Scene) -> None:
+    scene.daemon.images[scene.web["Image"]]["Size"] = SIZE
+
+
 def _another_image(scene: Scene) -> None:
     scene.remove("web")
     scene.daemon.release(f"{APP}:2.0.0", pulled=True)
@@ -332,6 +339,7 @@ CASES: dict[str, Callable[[], tuple[Scene, StepOutcome]]] = {
     "refusals:linked": looked(_link),
     "refusals:dependant": looked(share_network(auto_remove=True)),
     "refusals:dependency_gone": looked(_on_nothing),
+    "room:disk_full": looked(_large, options={"free_bytes": lambda path: 2 * SIZE - 1}),
     "staging:image_gone": at("verify_image", lambda s: s.forget_image("1.0.1")),
     "staging:image_gone, tagging": at("tag_image", lambda s: s.forget_image("1.0.1")),
     "staging:image_gone, creating": at("create_candidate", lambda s: s.forget_image("1.0.1")),
@@ -395,3 +403,58 @@ def test_every_refusal_of_a_preflight_is_in_the_reference() -> None:
     codes = {code.partition(":")[2] for code in codes_in("refusals")} - {"changed_since_plan"}
     codes |= {code.partition(":")[2] for code in codes_in("staging")} - {"candidate_gone", "image_changes"}
     assert {code for code in codes if f"`{code}`" not in table} == set()
+
+
+# --- privileges --------------------------------------------------------------------------------------------
+
+GAINS: dict[str, object] = {
+    "Privileged": True,
+    "CapAdd": ["SYS_ADMIN"],
+    "CapDrop": None,
+    "Devices": [{"PathOnHost": "/dev/sda", "PathInContainer": "/dev/sda", "CgroupPermissions": "rwm"}],
+    "DeviceRequests": [{"Driver": "", "Count": -1, "Capabilities": [["gpu"]]}],
+    "Binds": ["/:/host"],
+    "Mounts": [{"Type": "bind", "Source": "/", "Target": "/host"}],
+    "SecurityOpt": ["seccomp=unconfined"],
+    "PidMode": "host",
+    "IpcMode": "host",
+    "UTSMode": "host",
+    "UsernsMode": "host",
+    "CgroupnsMode": "host",
+    "GroupAdd": ["0"],
+    "ReadonlyRootfs": False,
+    "MaskedPaths": [],
+}
+GUARDED = {"HostConfig": {"CapDrop": ["ALL"], "ReadonlyRootfs": True, "MaskedPaths": ["/proc/kcore"]}}
+
+
+@pytest.mark.parametrize("key", GAINS)
+def test_a_successor_that_would_gain_a_privilege_is_refused_and_named(key: str) -> None:
+    def gain(scene: Scene) -> None:
+        scene.daemon.find("web.su-new")["HostConfig"][key] = GAINS[key]
+
+    scene, outcome = at("compare_candidate", gain, body=GUARDED)()
+    assert outcome.code == "lossy"
+    assert f"HostConfig.{key}" in outcome.message
+    assert scene.daemon.running() == {"web"}
+
+
+def test_a_successor_in_the_hosts_network_or_as_another_user_is_refused() -> None:
+    def gain(scene: Scene) -> None:
+        new = scene.daemon.find("web.su-new")
+        new["HostConfig"]["NetworkMode"] = "host"
+        new["Config"]["User"] = "root"
+
+    _, outcome = at("compare_candidate", gain)()
+    assert "HostConfig.NetworkMode" in outcome.message
+    assert "Config.User" in outcome.message
+
+
+def test_labels_of_an_image_ask_for_nothing() -> None:
+    asking = {"privileged": "true", "safeupdater.privileged": "true", "com.docker.compose.project": "evil"}
+    scene, outcome = at("compare_candidate", lambda s: None, new={"Labels": asking})()
+    assert outcome.status is StepStatus.DONE
+    before, after = scene.web["HostConfig"], scene.daemon.find("web.su-new")["HostConfig"]
+    assert {key: after[key] for key in before if key != "RestartPolicy"} == {
+        key: before[key] for key in before if key != "RestartPolicy"
+    }

@@ -19,6 +19,7 @@ from safeupdater.backends.docker.observing import ContainerTarget, network_owner
 from safeupdater.backends.docker.ourselves import own_container_id
 from safeupdater.backends.docker.preflight import preflight
 from safeupdater.backends.docker.retention import release
+from safeupdater.backends.docker.room import free_bytes
 from safeupdater.backends.docker.scanner import DockerScanner, api_of
 from safeupdater.backends.docker.snapshot import FORMAT, Captured, Member, section
 from safeupdater.backends.docker.subject import Subject, find_dependants
@@ -64,7 +65,8 @@ class DockerBackend:
     ``DOCKER_HOST`` says where the daemon is. ``host`` is the alias in asset ids, else the daemon's id.
     ``allow_gaining_root`` permits an image that runs as root where its predecessor did not.
     ``credentials`` are the logins for pulls, as of ``RegistryClient``; without them those of docker and
-    podman on this machine are used. Nothing is sent before the first call.
+    podman on this machine are used. ``free_bytes`` says how much is free at a path of this machine, None
+    where that cannot be told. Nothing is sent before the first call.
     """
 
     name = "docker"
@@ -80,12 +82,14 @@ class DockerBackend:
         where: ContainerFilter | None = None,
         allow_gaining_root: bool = False,
         credentials: Logins | None = None,
+        free_bytes: Callable[[str], int | None] = free_bytes,
         own_container: str | None = _LOOK_UP,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         api = api_of(client, url, credentials)
         self.scanner = DockerScanner(api, host=host, where=where, clock=clock)
         self._clock = clock
+        self._free_bytes = free_bytes
         self._own_id = own_container_id() if own_container == _LOOK_UP else own_container
         self._steps: Mapping[str, Callable[[Work], StepOutcome]] = {
             "keep_old_image": staging.keep_old_image,
@@ -178,6 +182,7 @@ class DockerBackend:
             daemon=daemon,
             own_id=self._own_id,
             is_podman=self.scanner.version.is_podman,
+            free_bytes=self._room(),
         )
         return preflight(subject)
 
@@ -266,6 +271,11 @@ class DockerBackend:
         return release(Daemon(self.api), ours, kept)
 
     # --- parts -------------------------------------------------------------------------------------------
+
+    def _room(self) -> int | None:
+        """What is free for images: known of a daemon whose files are this machine's, and ours to see."""
+        is_here = self.api.url.startswith("unix://") and self._own_id is None
+        return self._free_bytes(self.scanner.info.docker_root_dir) if is_here else None
 
     def _daemon(self, operation: OperationContext) -> Daemon:
         return Daemon(self.api, operation.deadline_s)

@@ -15,6 +15,7 @@ from safeupdater.backends.docker.names import (
     candidate_name,
     parked_name,
 )
+from safeupdater.backends.docker.room import has_no_room
 from safeupdater.backends.docker.snapshot import endpoints, section
 from safeupdater.backends.docker.subject import Subject, digests_of, listed
 from safeupdater.backends.docker.work import refused
@@ -254,6 +255,7 @@ REFUSALS: Sequence[Callable[[Subject], StepOutcome | None]] = (
     _is_linked,
     _cannot_follow,
     _stands_on_nothing,
+    has_no_room,
 )
 
 

@@ -16,7 +16,10 @@ from safeupdater.protocols import OperationContext
 
 @attrs.frozen(kw_only=True)
 class Subject:
-    """A container under preflight, with everything that the checks look at."""
+    """A container under preflight, with everything that the checks look at.
+
+    ``free_bytes`` is what is free where the daemon keeps images, None where that is not known.
+    """
 
     name: str
     inspect: Json = attrs.field(repr=False)
@@ -27,6 +30,7 @@ class Subject:
     daemon: Daemon
     own_id: str | None
     is_podman: bool
+    free_bytes: int | None = None
 
     @property
     def config(self) -> Json:

@@ -57,6 +57,7 @@ class DaemonInfo(msgspec.Struct, rename="pascal"):
     name: str = ""
     os_type: str = msgspec.field(name="OSType", default="linux")
     architecture: str = ""
+    docker_root_dir: str = ""
 
 
 class DaemonComponent(msgspec.Struct, rename="pascal"):
