@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import enum
-import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
-import attrs
 import click
 from rich.console import Group as Lines
 from rich.console import RenderableType
@@ -18,10 +15,12 @@ from rich.text import Text
 from safeupdater._version import __version__
 from safeupdater.backends.docker import DockerBackend
 from safeupdater.backends.docker.ourselves import own_container_id
+from safeupdater.cli.checks import Check, Health
 from safeupdater.cli.exits import Exit
 from safeupdater.cli.notices import URL_VARIABLE
 from safeupdater.cli.options import Command
 from safeupdater.cli.places import shown_store
+from safeupdater.cli.rights import rights_of
 from safeupdater.cli.session import Session
 from safeupdater.cli.tables import bullet
 from safeupdater.cli.text import clean, counted
@@ -40,29 +39,7 @@ from safeupdater.protocols import Backend, StateStore, TagSource
 from safeupdater.registries.oci import RateLimit
 from safeupdater.update.inventory import Inventory
 
-
-class Health(enum.Enum):
-    """How one thing is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-
-    def __str__(self) -> str:
-        return self.value
-
-
 _MARKS = {Health.OK: ("✓", "green"), Health.WARNING: ("!", "yellow"), Health.FAILED: ("✗", "bold red")}
-
-
-@attrs.frozen(kw_only=True)
-class Check:
-    """One thing looked at; ``remedy`` says what to do where it is not well."""
-
-    subject: str
-    health: Health
-    detail: str
-    remedy: str = ""
 
 
 @click.command(cls=Command)
@@ -219,50 +196,35 @@ def _runtime(spec: str, session: Session) -> Iterator[Check]:
 
 
 def _docker(backend: DockerBackend, session: Session) -> Iterator[Check]:
+    steps = (partial(_daemon, session=session), rights_of, _found)
     try:
-        yield _daemon(backend, session)
-        yield _rights(backend)
-        yield from _found(backend)
-    except SafeUpdaterError as error:
-        yield _failed(
-            f"docker at {backend.api.url}",
-            error,
-            "name another daemon with DOCKER_HOST or --backend ALIAS=URL",
-        )
+        for step in steps:
+            try:
+                yield from step(backend)
+            except SafeUpdaterError as error:
+                yield _failed(f"docker at {backend.api.url}", error, _docker_remedy(error))
+                if error.code != "forbidden":
+                    return
     finally:
         backend.close()
 
 
-def _daemon(backend: DockerBackend, session: Session) -> Check:
+def _docker_remedy(error: SafeUpdaterError) -> str:
+    if error.code == "forbidden":
+        return "the rights below say which calls a proxy has to allow"
+    return "name another daemon with DOCKER_HOST or --backend ALIAS=URL"
+
+
+def _daemon(backend: DockerBackend, session: Session) -> Iterator[Check]:
     version = backend.scanner.version
     api = ".".join(str(part) for part in backend.api.version)
     inside = own_container_id()
     where = f", and we run in container {inside[:12]} (left alone)" if inside else ""
-    return Check(
+    yield Check(
         subject=f"docker at {backend.api.url}",
         health=Health.OK,
         detail=f"version {version.version}, API {api}, {version.platform}, host {backend.host}{where}",
     )
-
-
-def _rights(backend: DockerBackend) -> Check:
-    """A daemon that answers lets us do anything: it is said, because not everybody knows."""
-    url = backend.api.url
-    is_open = url.startswith(("tcp://", "http://"))
-    return Check(
-        subject=f"rights at {url}",
-        health=Health.WARNING if is_open and not _is_loopback(url) else Health.OK,
-        detail=f"full control of the daemon, as good as root on its host; we are uid {os.getuid()} here",
-        remedy="this daemon is reached without TLS: anybody on the network can do the same; "
-        "use DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
-        if is_open and not _is_loopback(url)
-        else "",
-    )
-
-
-def _is_loopback(url: str) -> bool:
-    host = url.partition("://")[2]
-    return host.startswith(("127.", "localhost", "[::1]"))
 
 
 def _found(backend: Backend) -> Iterator[Check]:
