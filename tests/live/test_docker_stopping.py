@@ -1,0 +1,92 @@
+"""How a real daemon stops what it runs: which signal arrives, and how long is waited for the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import docker
+import pytest
+
+from safeupdater.backends.docker import DockerBackend
+from safeupdater.domain.artifact import ImageReference
+from safeupdater.domain.operation import OperationSettings, Phase
+from safeupdater.testing.driving import Drive, operation_for
+from testbed import images
+
+LABEL = "safeupdater.stop-signal"
+NOTES = "trap 'echo {0} >> /notes/got; exit 0' {0};"
+TELLING = ["/bin/sh", "-c", "".join(NOTES.format(name) for name in ("TERM", "QUIT", "INT", "HUP"))
+           + "while :; do /bin/busybox sleep 0.05; done"]  # fmt: skip
+DEAF = ["/bin/sh", "-c", "trap '' TERM QUIT INT HUP; while :; do /bin/busybox sleep 0.05; done"]
+
+
+@pytest.fixture
+def drive(docker_host: str, registry: str, tmp_path: Path) -> Iterator[Stopping]:
+    client = docker.APIClient(base_url=docker_host, version="1.41")
+    client.trust_env = False
+    scene = Stopping(client, f"{registry}/stopping", tmp_path)
+    yield scene
+    for name in ("stopping", "stopping.su-new", "stopping.su-old"):
+        try:
+            client.remove_container(name, force=True, v=True)
+        except docker.errors.NotFound:
+            continue
+    client.close()
+
+
+@attrs.define
+class Stopping:
+    """A container that notes the signals it gets, and its update up to the end of the old one."""
+
+    client: docker.APIClient
+    repository: str
+    notes: Path
+
+    def park(self, command: list[str], *, grace_s: float = 10.0, **options: object) -> tuple[str, float, int]:
+        """What signals came, how long the stop took, and the exit code."""
+        images.release(self.client, f"{self.repository}:1", keep=True)
+        digest = images.release(self.client, f"{self.repository}:2")
+        host_config = self.client.create_host_config(binds=[f"{self.notes}:/notes"])
+        made = self.client.create_container(
+            f"{self.repository}:1", name="stopping", command=command, host_config=host_config, **options
+        )
+        self.client.start(made["Id"])
+        time.sleep(0.5)
+        backend = DockerBackend(self.client, host="test", own_container=None)
+        asset = next(asset for asset in backend.scan().assets if asset.name == "stopping")
+        operation = operation_for(asset, ImageReference.parse(f"{self.repository}:2@{digest}"))
+        settings = OperationSettings(stop_timeout_s=grace_s)
+        drive = Drive(backend, attrs.evolve(operation, settings=settings))
+        drive.capture()
+        drive.perform(Phase.STAGING)
+        drive.step(Phase.SWITCHING, "compare_live")
+        began = time.monotonic()
+        drive.step(Phase.SWITCHING, "park_old")
+        took_s = time.monotonic() - began
+        exit_code = int(self.client.inspect_container(made["Id"])["State"]["ExitCode"])
+        drive.restore()
+        noted = self.notes / "got"
+        return noted.read_text().split()[0] if noted.exists() else "", took_s, exit_code
+
+
+@pytest.mark.parametrize(
+    ("label", "own", "signal"),
+    [("SIGQUIT", "SIGINT", "QUIT"), ("1", None, "HUP"), (None, "SIGINT", "INT"), (None, None, "TERM")],
+)
+def test_the_signal_of_the_label_arrives_else_the_containers_own(
+    drive: Stopping, label: str | None, own: str | None, signal: str
+) -> None:
+    labels = {LABEL: label} if label else {}
+    noted, took_s, exit_code = drive.park(TELLING, labels=labels, **({"stop_signal": own} if own else {}))
+    assert (noted, exit_code) == (signal, 0)
+    assert took_s < 5
+
+
+@pytest.mark.parametrize("label", [None, "SIGQUIT"])
+def test_what_does_not_end_is_killed_after_the_policys_time(drive: Stopping, label: str | None) -> None:
+    noted, took_s, exit_code = drive.park(DEAF, grace_s=1.0, labels={LABEL: label} if label else {})
+    assert (noted, exit_code) == ("", 137)
+    assert 0.9 < took_s < 6
