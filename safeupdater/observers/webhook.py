@@ -115,7 +115,7 @@ class WebhookNotifier:
             retry_s=self._retry_s,
         )
 
-    def leave(self, wait_s: float = 10.0) -> None:
+    def leave(self, wait_s: float = 4.0) -> None:
         """Sends what the journal holds, for up to ``wait_s`` seconds, and reads no more of it."""
         outbox, self._outbox = self._outbox, None
         if outbox is not None:
