@@ -195,6 +195,8 @@ def history(entries: Iterable[tuple[str, UpdateRecord]]) -> Document:
                 "decision": record.decision,
                 "outcome": record.outcome,
                 "reason": record.reason,
+                "code": record.code,
+                "attempts": record.attempts,
                 "started": time(record.started),
                 "finished": time(record.finished),
             }

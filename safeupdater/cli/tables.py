@@ -141,9 +141,13 @@ def history(entries: Iterable[tuple[str, UpdateRecord]]) -> Table:
             plain(target_name(asset_id), "bold"),
             plain(f"{record.from_version} → {record.to_version}"),
             status(record.outcome),
-            plain("" if succeeded else record.reason),
+            plain("" if succeeded else _why(record)),
         )
     return _telling(made)
+
+
+def _why(record: UpdateRecord) -> str:
+    return record.reason if record.attempts == 1 else f"{record.reason} ({record.attempts} times)"
 
 
 def quarantine(entries: Iterable[Quarantine]) -> Table:

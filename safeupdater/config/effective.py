@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from safeupdater.config.nodes import Plain
 from safeupdater.config.schema import SETTINGS, Settings
-from safeupdater.domain.operation import OperationSettings
+from safeupdater.domain.operation import OperationSettings, Unrunnable
 from safeupdater.domain.plan import fingerprint
 from safeupdater.gates import (
+    BackOff,
     Constraint,
     Freeze,
     FreezePeriod,
@@ -16,6 +17,7 @@ from safeupdater.gates import (
     Labels,
     MinimumAge,
     Ownership,
+    Running,
     SemverGate,
     SkippedVersions,
     Sources,
@@ -48,10 +50,10 @@ def asset_policy(plain: dict[str, Plain]) -> AssetPolicy:
     Raises:
         PluginError: a plugin gate cannot be had.
     """
-    settings = SETTINGS.value(plain)
+    settings, policy_hash = SETTINGS.value(plain), fingerprint(plain)
     return AssetPolicy(
-        gate=all_of(*_gates(settings)),
-        fingerprint=fingerprint(plain),
+        gate=all_of(*_gates(settings, policy_hash)),
+        fingerprint=policy_hash,
         settings=OperationSettings(
             health=settings.health.policy(),
             rollback=settings.rollback.policy(),
@@ -70,7 +72,7 @@ def asset_policy(plain: dict[str, Plain]) -> AssetPolicy:
     )
 
 
-def _gates(settings: Settings) -> Iterator[GateLike]:
+def _gates(settings: Settings, policy_hash: str) -> Iterator[GateLike]:
     """The gates of an asset; those that settings leave without effect are left out."""
     actions = settings.semver_gates
     yield SemverGate(
@@ -83,6 +85,9 @@ def _gates(settings: Settings) -> Iterator[GateLike]:
     )
     yield Labels()
     yield Ownership(allow=settings.allow_owners)
+    yield BackOff(policy_hash)
+    if settings.unrunnable is Unrunnable.DEFER:
+        yield Running()
     yield StatefulGuard(declared=settings.stateful if isinstance(settings.stateful, bool) else None)
     if settings.constraint is not None:
         yield Constraint(settings.constraint)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 import functools
+import itertools
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -21,6 +22,8 @@ _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:\[\]-]{0,252}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,252}")
 _PARTS = {"docker": 1, "k8s": 3, "helm": 2, "memory": 1}
 _MAX_HISTORY = 20
+_TELL_EVERY = timedelta(days=1)
+"""How often people hear of a refusal that repeats."""
 
 
 class AssetType(enum.Enum):
@@ -141,7 +144,12 @@ def _parsed(text: str) -> AssetId:
 
 @attrs.frozen(kw_only=True)
 class UpdateRecord:
-    """One finished attempt to update an asset."""
+    """One finished attempt to update an asset, or several in a row that ended alike before any change.
+
+    ``code`` says how it ended; ``attempts`` counts those in a row (``started`` is the first's, the rest the
+    latest's), and people were told of the one that finished at ``told``. ``situation`` is the hash of what
+    it was refused in: while nothing of that changes, another attempt would end the same.
+    """
 
     operation_id: str
     from_version: str
@@ -154,6 +162,30 @@ class UpdateRecord:
     reason: str
     started: datetime
     finished: datetime
+    code: str = ""
+    attempts: int = 1
+    told: datetime | None = None
+    situation: str = ""
+
+    def after(self, before: UpdateRecord | None) -> UpdateRecord:
+        """The same, counted together with the entry before it where both were refused alike."""
+        if before is None:
+            return attrs.evolve(self, told=self.finished) if self.is_refusal else self
+        told = before.told if before.told and self.finished - before.told < _TELL_EVERY else self.finished
+        again = before.operation_id == self.operation_id
+        return attrs.evolve(
+            self, attempts=before.attempts + (not again), started=min(before.started, self.started), told=told
+        )
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether it ended before anything was touched, and nobody had asked for that."""
+        return self.outcome == "aborted" and self.code != "abort_requested"
+
+    @property
+    def _way(self) -> tuple[object, ...]:
+        versions = (self.from_version, self.from_digest, self.to_version, self.to_digest)
+        return (*versions, self.outcome, self.code)
 
 
 def _frozen_text_map(value: Mapping[str, str]) -> Mapping[str, str]:
@@ -225,12 +257,22 @@ class Asset:
             raise IllegalTransition(f"{self.id}: {self.status} cannot become {status}")
         return attrs.evolve(self, status=status)
 
+    @property
+    def refusals(self) -> tuple[UpdateRecord, ...]:
+        """What was refused since anything else happened, newest first."""
+        return tuple(itertools.takewhile(lambda record: record.is_refusal, reversed(self.update_history)))
+
     def with_record(self, record: UpdateRecord, **changes: Any) -> Asset:
         """The asset with one more entry in its history, of which the newest 20 are kept, and other changes.
 
-        An operation that is recorded again replaces its earlier entry.
+        An operation that is recorded again replaces its earlier entry, and so does one that was refused
+        like one before it, with nothing else in between: a refusal that repeats must not push the successes
+        out.
         """
-        others = tuple(kept for kept in self.update_history if kept.operation_id != record.operation_id)
+        before = next((kept for kept in self.refusals if kept._way == record._way), None)
+        counted = record.after(before)
+        replaced = (record.operation_id, before.operation_id if before else "")
+        others = tuple(kept for kept in self.update_history if kept.operation_id not in replaced)
         return attrs.evolve(
-            self, update_history=(*others, record)[-_MAX_HISTORY:], last_update=record.finished, **changes
+            self, update_history=(*others, counted)[-_MAX_HISTORY:], last_update=record.finished, **changes
         )

@@ -10,6 +10,7 @@ from datetime import datetime
 import attrs
 
 from safeupdater.domain.artifact import Artifact
+from safeupdater.domain.asset import Asset
 from safeupdater.domain.change import Change
 from safeupdater.domain.decision import Decision, Verdict
 from safeupdater.domain.explain import explain_plan
@@ -19,6 +20,18 @@ def fingerprint(value: object) -> str:
     """The sha256 of a JSON-like value in canonical form: 64 hex characters."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def situation_of(asset: Asset, policy_hash: str) -> str:
+    """The hash of what a refusal depends on, as far as scan and policy show it."""
+    seen = {name: str(value) for name, value in asset.metadata.items() if name not in _PASSING}
+    labels = dict(asset.labels)
+    bits = sorted(asset.digests)
+    return fingerprint([str(asset.image), bits, asset.running, asset.owner, labels, seen, policy_hash])
+
+
+_PASSING = frozenset({"health", "label_changes"})
+"""Metadata that changes by itself, or tells of the scan before."""
 
 
 def _artifact_key(artifact: Artifact) -> list[str]:

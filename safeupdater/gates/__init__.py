@@ -1,6 +1,7 @@
 """Rules that decide on candidates, and how they compose."""
 
 from safeupdater.gates.age import MinimumAge
+from safeupdater.gates.attempts import BackOff, Running
 from safeupdater.gates.combinators import AllOf, AnyOf, Composable, all_of, any_of, gate
 from safeupdater.gates.constraint import Constraint, SkippedVersions
 from safeupdater.gates.diffgate import DiffGate
@@ -16,6 +17,7 @@ from safeupdater.gates.window import Freeze, FreezePeriod, UpdateWindow, Window
 __all__ = [
     "AllOf",
     "AnyOf",
+    "BackOff",
     "Composable",
     "Constraint",
     "DiffGate",
@@ -28,6 +30,7 @@ __all__ = [
     "NotQuarantined",
     "Ownership",
     "Parsable",
+    "Running",
     "SameFamily",
     "SchemeSanity",
     "SemverGate",

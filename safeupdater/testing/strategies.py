@@ -218,6 +218,10 @@ def assets() -> st.SearchStrategy[Asset]:
         reason=_texts,
         started=times(),
         finished=times(),
+        code=_names,
+        attempts=st.integers(1, 9),
+        told=st.none() | times(),
+        situation=_names,
     )
     return st.builds(
         Asset,

@@ -23,6 +23,7 @@ from safeupdater.domain.operation import (
     RollbackRecord,
     Verdict,
 )
+from safeupdater.domain.plan import situation_of
 from safeupdater.errors import VersionConflict
 from safeupdater.protocols import StateStore
 from safeupdater.update import breaker
@@ -133,8 +134,11 @@ def record_outcome(
             reason=ending.message or ending.code,
             started=started,
             finished=now,
+            code=ending.code,
         )
-        update_asset(store, change.asset_id, functools.partial(_after, change, ending.outcome, record))
+        policy_hash = opened.planned.policy_hash if len(opened.changes) == 1 else ""
+        noted = functools.partial(_after, change, ending.outcome, record, policy_hash)
+        update_asset(store, change.asset_id, noted)
 
 
 def mark(store: StateStore, asset_ids: Iterable[str], status: AssetStatus) -> None:
@@ -160,8 +164,10 @@ def update_asset(store: StateStore, asset_id: str, change: _Change) -> None:
     raise VersionConflict(f"{asset_id} is being written by others all the time")
 
 
-def _after(change: Change, outcome: Outcome, record: UpdateRecord, asset: Asset) -> Asset:
+def _after(change: Change, outcome: Outcome, record: UpdateRecord, policy_hash: str, asset: Asset) -> Asset:
     status = _reachable(asset.status, _STATUS.get(outcome, AssetStatus.UNKNOWN))
+    if outcome is Outcome.ABORTED:
+        record = attrs.evolve(record, situation=situation_of(asset, policy_hash))
     if outcome is not Outcome.SUCCEEDED:
         return asset.with_record(record, status=status)
     digests = frozenset((change.new.digest,)) if change.new.digest else frozenset[str]()

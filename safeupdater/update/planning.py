@@ -36,7 +36,18 @@ _MATURITY_DEPTH = 10
 """How many versions of one step size are decided, newest first, before the newest is left to wait."""
 
 _WHOLE_STEP_GATES = frozenset(
-    {"semver", "update_window", "freeze", "ownership", "sources", "labels", "stateful_guard", "diff_gate"}
+    {
+        "semver",
+        "update_window",
+        "freeze",
+        "ownership",
+        "sources",
+        "labels",
+        "stateful_guard",
+        "diff_gate",
+        "running",
+        "back_off",
+    }
 )
 """Gates that say the same of every version of a step: an older one would fare no better."""
 

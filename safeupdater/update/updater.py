@@ -378,12 +378,19 @@ class Updater:
 
     def _alert_refusals(self, results: Iterable[OperationResult]) -> None:
         for result in results:
-            if result.outcome is Outcome.ABORTED and result.code != "abort_requested":
+            if result.outcome is Outcome.ABORTED and self._is_news(result):
                 self._notifier.alert(
                     Severity.WARNING, result.code, f"nothing was changed: {result.message}",
                     "remove the cause, then plan and apply again",
                     target_id=result.target_id, operation_id=result.operation_id,
                 )  # fmt: skip
+
+    def _is_news(self, result: OperationResult) -> bool:
+        """Whether people have not heard of this refusal within the day."""
+        asset = self.inventory.get(result.changes[0].asset_id) if result.changes else None
+        noted = asset.refusals if asset else ()
+        found = next((item for item in noted if item.operation_id == result.operation_id), None)
+        return result.code != "abort_requested" and (found is None or found.told in (None, found.finished))
 
 
 def _source_of(asset: Asset | None) -> str:

@@ -12,6 +12,7 @@ import pytest
 from safeupdater.domain.candidate import Candidate
 from safeupdater.domain.decision import Decision, Reason, Verdict
 from safeupdater.gates import (
+    BackOff,
     Constraint,
     DiffGate,
     Freeze,
@@ -23,6 +24,7 @@ from safeupdater.gates import (
     NotQuarantined,
     Ownership,
     Parsable,
+    Running,
     SameFamily,
     SchemeSanity,
     SemverGate,
@@ -51,6 +53,8 @@ MAKERS = {
     "sources": lambda: Sources(["ghcr.io"], ["ghcr.io/acme/*"]),
     "ownership": lambda: Ownership(["helm/*"]),
     "labels": Labels,
+    "running": Running,
+    "back off": lambda: BackOff("a" * 64),
     "stateful": lambda: StatefulGuard(True),
     "image": lambda: ImageChanges("review"),
     "parsable": Parsable,

@@ -10,6 +10,7 @@ from safeupdater.domain.decision import Decision, Verdict
 from safeupdater.gates import (
     AllOf,
     AnyOf,
+    BackOff,
     Constraint,
     DiffGate,
     Freeze,
@@ -20,6 +21,7 @@ from safeupdater.gates import (
     NotQuarantined,
     Ownership,
     Parsable,
+    Running,
     SameFamily,
     SchemeSanity,
     SemverGate,
@@ -55,8 +57,8 @@ EVERY_GATE: tuple[Gate, ...] = (
     SemverGate(), Constraint("^1"), SkippedVersions(["1.2.3"]), MinimumAge(60), UpdateWindow(), Freeze(),
     TagPatterns(["1.*"]), Sources(["ghcr.io"]), Ownership(["helm/*"]), Labels(), StatefulGuard(None),
     ImageChanges("review"),
-    Parsable(), NeverDown(), SameFamily(), SchemeSanity(), NotQuarantined(), DiffGate(SemverGate()),
-    named, with_facts, all_of(weekday), any_of(weekday),
+    Running(), BackOff(), Parsable(), NeverDown(), SameFamily(), SchemeSanity(), NotQuarantined(),
+    DiffGate(SemverGate()), named, with_facts, all_of(weekday), any_of(weekday),
 )  # fmt: skip
 
 
