@@ -46,11 +46,13 @@ if TYPE_CHECKING:
     from safeupdater.update.executor import UpdateExecutor as UpdateExecutor
     from safeupdater.update.inventory import Inventory as Inventory
     from safeupdater.update.planning import plan_updates as plan_updates
+    from safeupdater.update.result import AbortAnswer as AbortAnswer
     from safeupdater.update.result import OperationResult as OperationResult
     from safeupdater.update.rollback import RollbackManager as RollbackManager
     from safeupdater.update.updater import Updater as Updater
 
 _HOMES = {
+    "AbortAnswer": "update.result",
     "Approval": "domain.plan",
     "Asset": "domain.asset",
     "AssetStatus": "domain.asset",

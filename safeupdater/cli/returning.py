@@ -104,14 +104,12 @@ def abort(session: Session, target: str, by: str | None, reason: str) -> int:
     """Ask an update under way to stop; it ends with the old version."""
     with session.records() as updater:
         target_id = find_asset(updater.inventory, target).target_id
-        asked = updater.abort(target_id, by=by or session.caller, reason=reason)
-    said = (
-        "it was asked to stop; if nobody works on it: safeupdater recover"
-        if asked
-        else "nothing is under way"
-    )
-    session.result("AbortRequest", {"target_id": target_id, "requested": asked}, Text(said))
-    return Exit.DONE if asked else Exit.FAILURE
+        answer = updater.abort(target_id, by=by or session.caller, reason=reason)
+    document = {
+        "target_id": target_id, "requested": answer.stops, "code": answer.code, "message": answer.message,
+    }  # fmt: skip
+    session.result("AbortRequest", document, Text(answer.message))
+    return Exit.DONE if answer else Exit.FAILURE
 
 
 # --- quarantine -------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def situation_of(asset: Asset, policy_hash: str) -> str:
     return fingerprint([str(asset.image), bits, asset.running, asset.owner, labels, seen, policy_hash])
 
 
-_PASSING = frozenset({"health", "label_changes"})
+_PASSING = frozenset({"health", "label_changes", "labels_changed_at"})
 """Metadata that changes by itself, or tells of the scan before."""
 
 

@@ -123,6 +123,7 @@ class UpdateExecutor:
         self._threads = threads
         self._flights: dict[str, Flight] = {}
         self._stopping = False
+        self._giving_up = False
 
     # --- many operations ------------------------------------------------------------------------------------
 
@@ -140,9 +141,8 @@ class UpdateExecutor:
         are at work, for ``turn_timeout_s`` seconds, since one of them may be gone. Ends early, with
         ``interrupted`` for what is unfinished, when ``stop`` is called.
         """
-        was_stopping = self._stopping
         pilot = Pilot(
-            open=self.open, advance=self.advance, is_stopping=self._is_stopping, drain=self.stop,
+            open=self.open, advance=self.advance, is_stopping=self._is_stopping, drain=self._give_up,
             clock=self._clock,
         )  # fmt: skip
         drive = Drive(pilot, updates, approvals, max_in_flight=max_in_flight, turn_timeout_s=turn_timeout_s)
@@ -150,20 +150,31 @@ class UpdateExecutor:
             return drive.in_turns()
         try:
             return drive.side_by_side()
-        except BaseException:
-            self._stopping = was_stopping
-            raise
+        finally:
+            self._giving_up = False
 
     def on_progress(self, progress: Callable[[Progressed], None] | None) -> None:
         """Calls this with how every operation is getting on, from now on; None stops it."""
         self._progress = progress
 
     def stop(self) -> None:
-        """Drains: lets the effect under way finish, journals it, begins nothing new. Thread-safe."""
+        """Drains: lets the effect under way finish, journals it, begins nothing new. Thread-safe.
+
+        That holds for later runs too, until ``resume``: a stop that comes between two runs, as of recovery
+        and of what follows it, must not be lost.
+        """
         self._stopping = True
 
+    def resume(self) -> None:
+        """Lets new work begin again after ``stop``. Thread-safe."""
+        self._stopping = False
+
+    def _give_up(self) -> None:
+        """Drains for the rest of this run: its own thread was interrupted."""
+        self._giving_up = True
+
     def _is_stopping(self) -> bool:
-        return self._stopping
+        return self._stopping or self._giving_up
 
     # --- coming by them -------------------------------------------------------------------------------------
 
@@ -239,7 +250,7 @@ class UpdateExecutor:
 
     def _step(self, flight: Flight) -> Advance | None:
         """Does what the operation asks for next; the answer is None where it can go on at once."""
-        if self._stopping:
+        if self._stopping or self._giving_up:
             flight.save(self._store, self._clock, self._notifier)
             if next_command(flight.state) is not None:
                 return self._let_go(flight, "stopped", "stopped; recover goes on with it")
@@ -452,7 +463,7 @@ class UpdateExecutor:
         flight.store_failures += 1
         if error.code == "lease_lost":
             return self._let_go(flight, "lease_lost", error.message)
-        if not error.transient or flight.store_failures > _STORE_RETRIES or self._stopping:
+        if not error.transient or flight.store_failures > _STORE_RETRIES or self._is_stopping():
             return self._let_go(flight, error.code, error.message, is_store=True)
         delay_s = backoff_s(flight.store_failures)
         flight.wake_s = self._clock.monotonic() + delay_s

@@ -69,13 +69,21 @@ class Ports:
     objection: Objection | None = None
 
     def backend_of(self, target_id: str) -> Backend | None:
-        """The backend that reaches a target."""
-        return next((backend for backend in self.backends if backend.owns(target_id)), None)
+        """The backend that reaches a target; one that cannot say whether it does reaches nothing."""
+        return next((backend for backend in self.backends if _owns(backend, target_id)), None)
 
     def release(self, lease: Lease) -> None:
         """Gives a lease back; one that the store does not take now expires by itself."""
         with contextlib.suppress(StoreError):
             self.store.release(lease)
+
+
+def _owns(backend: Backend, target_id: str) -> bool:
+    try:
+        with border("a backend"):
+            return bool(backend.owns(target_id))
+    except SafeUpdaterError:
+        return False
 
 
 class Opener:

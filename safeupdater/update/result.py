@@ -17,6 +17,18 @@ from safeupdater.errors import HealthCheckError, RollbackError, SafeUpdaterError
 
 @quick
 @attrs.frozen(kw_only=True)
+class AbortAnswer:
+    """What comes of asking an update to stop: true where it does; ``code`` and ``message`` say the rest."""
+
+    stops: bool
+    code: str
+    message: str
+
+    def __bool__(self) -> bool:
+        return self.stops
+
+
+@attrs.frozen(kw_only=True)
 class OperationResult:
     """How an operation ended, or why none was opened (``refused``) or it rests (``interrupted``, ``held``).
 

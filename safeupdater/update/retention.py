@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import attrs
 
 from safeupdater.domain.operation import OperationPlanned, Snapshot
 from safeupdater.domain.plan import Approval, Plan
+from safeupdater.errors import SafeUpdaterError, StoreError, border
 from safeupdater.protocols import Backend, StateStore
 from safeupdater.update.listings import forget_listings
 from safeupdater.update.machine import is_ended, replay
@@ -31,17 +32,31 @@ class JournalRetention:
     keep_per_target: int = 20
 
 
-def collect_snapshots(store: StateStore, backends: tuple[Backend, ...], now: datetime) -> tuple[str, ...]:
-    """Lets go of snapshots, and of what backends kept for them; what was removed, in words."""
+def collect_snapshots(
+    store: StateStore,
+    backends: tuple[Backend, ...],
+    now: datetime,
+    failed: Callable[[Backend, SafeUpdaterError], None] = lambda backend, error: None,
+) -> tuple[str, ...]:
+    """Lets go of snapshots, and of what backends kept for them; what was removed, in words.
+
+    Where a backend does not do its part, ``failed`` is told, and its snapshots stay for the next time.
+    """
     expired, kept = _sorted_snapshots(store, now)
     removed: list[str] = []
     for backend in backends:
-        mine = [item for item in expired if backend.owns(item.target_id)]
-        if mine:
-            others = [item for item in kept if backend.owns(item.target_id)]
-            removed += backend.collect(mine, others)
-            for snapshot in mine:
-                store.delete("snapshot", snapshot.operation_id)
+        try:
+            with border(f"the backend {type(getattr(backend, 'inner', backend)).__name__}"):
+                mine = [item for item in expired if backend.owns(item.target_id)]
+                others = [item for item in kept if backend.owns(item.target_id)]
+                removed += backend.collect(mine, others) if mine else ()
+        except StoreError:
+            raise
+        except SafeUpdaterError as error:
+            failed(backend, error)
+            continue
+        for snapshot in mine:
+            store.delete("snapshot", snapshot.operation_id)
     return tuple(removed)
 
 

@@ -17,14 +17,24 @@ from safeupdater.errors import IllegalTransition, RollbackError, SafeUpdaterErro
 from safeupdater.protocols import Backend, Clock, StateStore
 from safeupdater.update.executor import UpdateExecutor
 from safeupdater.update.machine import evolve, is_parked, replay
+from safeupdater.update.notifier import Notifier
 from safeupdater.update.quarantine import lifted, quarantine_key
-from safeupdater.update.result import OperationResult
+from safeupdater.update.result import AbortAnswer, OperationResult
 from safeupdater.update.retention import (
     JournalRetention,
     collect_snapshots,
     forget_the_past,
 )
-from safeupdater.update.states import RollbackFailed, State
+from safeupdater.update.states import (
+    Committing,
+    Discarding,
+    Ended,
+    Held,
+    Restoring,
+    RollbackFailed,
+    State,
+    Verifying,
+)
 from safeupdater.update.versions import earlier_version, reversed_update
 
 _READY = frozenset({Condition.READY})
@@ -49,12 +59,14 @@ class RollbackManager:
         *,
         clock: Clock,
         journal: JournalRetention | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         self._executor = executor
         self._store = store
         self._backends = tuple(backends)
         self._clock = clock
         self._journal_retention = journal or JournalRetention()
+        self._notifier = notifier or Notifier()
 
     # --- recovery -------------------------------------------------------------------------------------------
 
@@ -107,7 +119,9 @@ class RollbackManager:
         """
         open_id = self._open_operation(target_id)
         if open_id is not None:
-            return self._turn_back(open_id, target_id, by)
+            turned = self._turn_back(open_id, target_id, by)
+            if turned.outcome is not Outcome.SUCCEEDED:
+                return turned  # what was too late to stop is left once it is done
         opened, snapshot = earlier_version(self._store, target_id, self._clock.now(), to)
         planned = reversed_update(self._store, opened, by)
         opened_id = self._executor.open_return(planned, opened.settings, restores=snapshot.operation_id)
@@ -123,17 +137,18 @@ class RollbackManager:
 
     # --- what people decide ---------------------------------------------------------------------------------
 
-    def abort(self, target_id: str, *, by: str, reason: str = "") -> bool:
-        """Asks the update of a target to stop; whether there was one.
+    def abort(self, target_id: str, *, by: str, reason: str = "") -> AbortAnswer:
+        """Asks the update of a target to stop; the answer is true where it does.
 
         Before the switch it ends as aborted, before the verdict it goes back, after it nothing changes.
         Whoever works on the operation notices within seconds; ``recover`` finishes one that nobody
         works on.
         """
         operation_id = self._open_operation(target_id)
-        if operation_id is None:
-            return False
-        return self._journal(operation_id, AbortRequested(by=by, reason=reason))
+        asked_in = None
+        if operation_id is not None:
+            asked_in = self._journal(operation_id, AbortRequested(by=by, reason=reason))
+        return _answer(asked_in)
 
     def resolve(
         self, target_id: str, resolution: Resolution, *, by: str, reason: str = ""
@@ -160,7 +175,7 @@ class RollbackManager:
         if resolution is Resolution.KEEP_NEW:
             enough = _READY if isinstance(state, RollbackFailed) else _ALIVE
             self._require_new_version(operation_id, target_id, enough)
-        if not self._journal(operation_id, Resolved(resolution=resolution, by=by, reason=reason)):
+        if self._journal(operation_id, Resolved(resolution=resolution, by=by, reason=reason)) is None:
             raise RollbackError(f"somebody else decided about {target_id} first", code="nothing_to_resolve")
         return operation_id
 
@@ -177,19 +192,23 @@ class RollbackManager:
         opened = [item for item in self._store.unfinished() if item.target_id == target_id]
         return opened[0].operation_id if opened else None
 
-    def _journal(self, operation_id: str, event: Event) -> bool:
-        """Journals a person's word, beside whoever works on the operation; False where it comes too late."""
+    def _journal(self, operation_id: str, event: Event) -> State | None:
+        """Journals a person's word, beside whoever works on the operation; the state that it was said in.
+
+        None: it came too late, since the state does not allow it any more.
+        """
         for _ in range(_APPEND_TRIES):
             entries = self._store.load(operation_id)
             try:
-                evolve(replay(entry.event for entry in entries), event)
+                state = replay(entry.event for entry in entries)
+                evolve(state, event)
             except IllegalTransition:
-                return False
+                return None
             try:
                 self._store.append(operation_id, [event], expected_version=len(entries), at=self._clock.now())
             except VersionConflict:
                 continue
-            return True
+            return state
         raise VersionConflict(f"{operation_id} is being written by others all the time: try again")
 
     # --- quarantine -----------------------------------------------------------------------------------------
@@ -225,12 +244,44 @@ class RollbackManager:
 
         Kept are those of open operations, those that these bring back and, of finished updates, the
         newest ``keep_previous`` per target for ``retain`` seconds. Returns what was removed, in words.
-        Journals, approvals and plans that are too old to matter are forgotten, too.
+        Journals, approvals and plans that are too old to matter are forgotten, too. What a backend that
+        does not answer keeps stays until it does.
         """
         now = self._clock.now()
-        removed = collect_snapshots(self._store, self._backends, now)
+        removed = collect_snapshots(self._store, self._backends, now, self._not_collected)
         forget_the_past(self._store, self._journal_retention, now)
         return removed
+
+    def _not_collected(self, backend: Backend, error: SafeUpdaterError) -> None:
+        where = f"what the backend {type(getattr(backend, 'inner', backend)).__name__} keeps for old versions"
+        self._notifier.alert_if_permanent(error, "see safeupdater doctor", where=where)
+
+
+def _answer(asked_in: State | None) -> AbortAnswer:
+    """What a request to stop means in the state that it was made in."""
+    match asked_in:
+        case None | Ended():
+            return AbortAnswer(stops=False, code="nothing_open", message="nothing is under way")
+        case Held() | RollbackFailed():
+            message = (
+                "it waits for a person, so there is nothing to stop: resolve it (keep_new, restore, abandon)"
+            )
+            return AbortAnswer(stops=False, code="waits_for_resolve", message=message)
+        case Committing():
+            message = "too late: the new version was found healthy and is kept; roll back to leave it"
+            return AbortAnswer(stops=False, code="too_late", message=message)
+        case Restoring() | Verifying() | Discarding() if _why(asked_in) != "abort_requested":
+            message = f"it is going back already, by itself ({_why(asked_in)})"
+            return AbortAnswer(stops=False, code="going_back", message=message)
+        case _:
+            message = "it was asked to stop; if nobody works on it: safeupdater recover"
+            return AbortAnswer(stops=True, code="asked", message=message)
+
+
+def _why(state: Restoring | Verifying | Discarding) -> str:
+    if isinstance(state, Discarding):
+        return state.code
+    return state.operation.verdict.code if state.operation.verdict else ""
 
 
 def _is_busy(result: OperationResult) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from importlib import import_module
 from types import MappingProxyType, TracebackType
@@ -53,7 +54,7 @@ from safeupdater.update.inventory import Inventory
 from safeupdater.update.listings import SILENT_ROUNDS, ListingMemory
 from safeupdater.update.notifier import Notifier
 from safeupdater.update.planning import plan_updates
-from safeupdater.update.result import OperationResult
+from safeupdater.update.result import AbortAnswer, OperationResult
 from safeupdater.update.retention import JournalRetention
 from safeupdater.update.review import PolicyReview
 from safeupdater.update.rollback import RollbackManager
@@ -143,8 +144,9 @@ class Updater:
             threads=has_threads,
         )
         self.rollbacks = RollbackManager(
-            self.executor, self.store, self._reached, clock=self.clock, journal=journal
-        )
+            self.executor, self.store, self._reached, clock=self.clock, journal=journal,
+            notifier=self._notifier,
+        )  # fmt: skip
         self._notifier.follow(self.store)
 
     @classmethod
@@ -289,7 +291,7 @@ class Updater:
         """Decides what waits for a person; see ``RollbackManager.resolve``."""
         return self.rollbacks.resolve(target_id, resolution, by=by, reason=reason)
 
-    def abort(self, target_id: str, *, by: str, reason: str = "") -> bool:
+    def abort(self, target_id: str, *, by: str, reason: str = "") -> AbortAnswer:
         """Asks an update under way to stop; see ``RollbackManager.abort``."""
         return self.rollbacks.abort(target_id, by=by, reason=reason)
 
@@ -300,15 +302,27 @@ class Updater:
         return tuple(item for item in stored if isinstance(item, Approval) and item.is_good(now))
 
     def stop(self) -> None:
-        """Drains: finishes the effect under way and begins nothing new. Thread-safe."""
+        """Drains: finishes the effect under way and begins nothing new until ``resume``. Thread-safe."""
         self.executor.stop()
 
+    def resume(self) -> None:
+        """Lets new work begin again after ``stop``. Thread-safe."""
+        self.executor.resume()
+
     def close(self) -> None:
-        """Gives back connections and locks, once observers that read the journal have left it."""
-        self._notifier.leave()
-        for backend in self.backends:
-            backend.close()
-        self.store.close()
+        """Gives back connections and locks, once observers that read the journal have left it.
+
+        All of them, whatever one raises; the first of those errors is raised when that is done.
+
+        Raises:
+            SafeUpdaterError: something could not be closed.
+        """
+        with ExitStack() as closing:
+            closing.callback(self.store.close)
+            closing.callback(_close, self._tags, "the source of tags")
+            for backend in reversed(self.backends):
+                closing.callback(_close, backend, f"the backend {type(backend).__name__}")
+            self._notifier.leave()
 
     def __enter__(self) -> Self:
         return self
@@ -397,6 +411,14 @@ def _source_of(asset: Asset | None) -> str:
     """The registry or chart repository that an asset comes from."""
     image = asset.image if asset is not None else None
     return image.registry if isinstance(image, ImageReference) else (image.repository or "" if image else "")
+
+
+def _close(opened: object, what: str) -> None:
+    """Closes what can be closed."""
+    with border(what):
+        close = getattr(opened, "close", None)
+        if callable(close):
+            close()
 
 
 class _TagFacts:

@@ -127,7 +127,7 @@ def test_an_update_that_is_aborted_twice_goes_back_once(scene: Scene) -> None:
     def look(progress: Progressed) -> None:
         if str(progress.state) == "watching" and not watching.is_set():
             watching.set()
-            asked.extend(updater.abort(f"docker://test/{NAME}", by=who) for who in ("me", "you"))
+            asked.extend(bool(updater.abort(f"docker://test/{NAME}", by=who)) for who in ("me", "you"))
 
     policy = {**POLICY, "health": {**POLICY["health"], "window": "20s"}}
     with scene.updater(policy, progress=look) as updater:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import assert_type
 
+from safeupdater import AbortAnswer, OperationResult, Updater
 from safeupdater.analysis import Selection, SemVerAnalyzer, VersionRange
 from safeupdater.backends.memory.backend import MemoryBackend
 from safeupdater.domain.change import VersionChangeType
@@ -31,6 +32,14 @@ def conforming(memory: MemoryStore, json: JsonFileStore, tags: StaticTags, backe
     _measured: MeasuredStore = json
     _source: TagSource = tags
     _runtime: Backend = backend
+
+
+def asking(updater: Updater) -> None:
+    """Never called either."""
+    answer = updater.abort("docker://local/web", by="ada")
+    assert_type(answer, AbortAnswer)
+    assert_type((answer.stops, answer.code, answer.message), tuple[bool, str, str])
+    assert_type(updater.rollback("docker://local/web", by="ada", to="1.0.0"), OperationResult)
 
 
 def test_the_analyzer_gives_versions_or_none() -> None:

@@ -390,7 +390,8 @@ def test_abort_says_whether_something_was_under_way(shell: Shell) -> None:
     shell.lose_power(f"example/web:{PATCH}")
     assert shell.json("abort", "web") == {
         "apiVersion": "safeupdater/v1", "kind": "AbortRequest",
-        "target_id": "memory://prod-1/web", "requested": True,
+        "target_id": "memory://prod-1/web", "requested": True, "code": "asked",
+        "message": "it was asked to stop; if nobody works on it: safeupdater recover",
     }  # fmt: skip
     shell("recover")
     assert running(shell, "web") == "1.0.0"

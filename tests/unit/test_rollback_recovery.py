@@ -151,8 +151,9 @@ def test_an_abort_by_another_process_stops_what_can_be_stopped(
     operation_id = bench.open()
     bench.steps_until(operation_id, state)
     people = bench.process()
-    assert people.abort(WEB, by="ada", reason="too late in the day")
-    assert people.abort(WEB, by="ada")
+    for _ in range(2):
+        answer = people.abort(WEB, by="ada", reason="too late in the day")
+        assert (bool(answer), answer.code) == ((True, "asked") if runs == "1.0.0" else (False, "too_late"))
     result = bench.run(operation_id)
     if state == "Switching":  # at its very beginning nothing was touched yet
         assert result.outcome in (Outcome.ABORTED, Outcome.ROLLED_BACK)
@@ -190,6 +191,32 @@ def test_there_is_nothing_to_abort_where_nothing_is_under_way() -> None:
     assert not bench.updater.abort(WEB, by="ada")
     assert bench.run(bench.plan()).succeeded
     assert not bench.updater.abort(WEB, by="ada")
+
+
+@pytest.mark.parametrize("waiting", [held, stuck])
+def test_what_waits_for_a_person_is_not_asked_to_stop_but_to_be_resolved(waiting: Any) -> None:
+    bench = waiting()
+    answer = bench.updater.abort(WEB, by="ada")
+    assert (bool(answer), answer.code) == (False, "waits_for_resolve")
+    assert "resolve" in answer.message
+
+
+@pytest.mark.parametrize("state", ["Restoring", "Verifying"])
+def test_what_goes_back_already_says_so(state: str) -> None:
+    bench = Bench()
+    operation_id = bench.open(behaviour=CRASHES)
+    bench.steps_until(operation_id, state)
+    answer = bench.process().abort(WEB, by="ada")
+    assert (bool(answer), answer.code) == (False, "going_back")
+    assert "exited" in answer.message
+
+
+def test_a_rollback_that_comes_while_the_new_version_is_kept_leaves_it_afterwards() -> None:
+    bench = Bench()
+    operation_id = bench.open()
+    bench.steps_until(operation_id, "Committing")
+    assert bench.updater.rollback(WEB, by="ada").succeeded
+    assert bench.running == {"web": "1.0.0"}
 
 
 # --- what people decide -------------------------------------------------------------------------------------
