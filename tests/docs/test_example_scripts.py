@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from markdown_blocks import printed_as_promised
 
 from safeupdater import MemoryBackend, MemoryWorld, Outcome, Policy, Updater
 from safeupdater.backends.memory import CRASHES
 from safeupdater.config.named import named_observer
 from safeupdater.testing.clock import FakeClock
+from tests.docs.markdown_blocks import printed_as_promised
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PLUGIN = EXAMPLES / "plugin"
