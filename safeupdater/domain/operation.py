@@ -317,13 +317,17 @@ class StepDone:
 
 @attrs.frozen(kw_only=True)
 class StepFailed:
-    """A step did not come out; ``status`` says whether it may later."""
+    """A step did not come out; ``status`` says whether it may later.
+
+    ``unanswered``: the runtime did not answer, so that nothing speaks against trying for a long time.
+    """
 
     phase: Phase
     step: str
     status: StepStatus
     code: str
     message: str
+    unanswered: bool = False
 
 
 @quick

@@ -80,7 +80,10 @@ def failed(phase: Phase, step: str, error: Exception) -> StepFailed:
         # Foreign text may hold anything, secrets included: the type is all that is kept.
         status, code = StepStatus.RETRY, "backend_raised"
         message = f"the backend raised {type(error).__name__}"
-    return StepFailed(phase=phase, step=step, status=status, code=code, message=message)
+    unanswered = isinstance(error, BackendError) and error.transient
+    return StepFailed(
+        phase=phase, step=step, status=status, code=code, message=message, unanswered=unanswered
+    )
 
 
 def refused(phase: Phase, step: str, outcome: StepOutcome) -> StepFailed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterable
 from typing import assert_never
@@ -10,6 +11,7 @@ from typing import assert_never
 import attrs
 
 from safeupdater.domain.health import Observation, Tally
+from safeupdater.domain.notice import Severity
 from safeupdater.domain.operation import (
     AbortRequested,
     Finished,
@@ -61,6 +63,9 @@ from safeupdater.update.transitions import backoff_s
 _STORE_RETRIES = 8
 _WOKE = Woke()
 _POLL_REQUESTS_S = 5.0
+_TOUCHING = frozenset({Phase.SWITCHING, Phase.RESTORING, Phase.COMMITTING})
+_SILENT_S = 300.0
+"""How long nothing may be heard of a target that was touched before a person hears of that."""
 _OBJECTIONS_S = 30.0
 """How often the policy is asked whether an update that is being watched may go on."""
 _TURN_POLL_S = 1.0
@@ -354,6 +359,10 @@ class UpdateExecutor:
         )  # fmt: skip
         flight.intended = None
         flight.happened(event)
+        if command.phase in _TOUCHING:
+            self._note_silence(
+                flight, is_silent=isinstance(event, StepFailed) and event.status is StepStatus.RETRY
+            )
 
     def _look(self, flight: Flight, command: Probe) -> WakeAfter | None:
         now_s = self._clock.monotonic()
@@ -372,9 +381,28 @@ class UpdateExecutor:
         if flight.state is asked_in:
             seen = acting.look(flight.backend, flight.context, flight.checks, self._clock, old=command.old)
             flight.state = state = evolve(asked_in, seen)
+            if seen.observation is None or flight.silent_since_s is not None:
+                self._note_silence(flight, is_silent=seen.observation is None)
             if isinstance(state, Looking):
                 return self._rest_until(flight, state.due_s)
         return None
+
+    def _note_silence(self, flight: Flight, *, is_silent: bool) -> None:
+        """Tells a person, once, of a target that was touched and of which nothing is heard for minutes."""
+        now_s = self._clock.monotonic()
+        if not is_silent:
+            flight.silent_since_s = None
+        elif flight.silent_since_s is None:
+            flight.silent_since_s = now_s
+        elif now_s - flight.silent_since_s >= _SILENT_S:
+            flight.silent_since_s = math.inf  # told: it is heard of again, or it is the same silence
+            state = type(flight.state).__name__.lower()
+            self._notifier.alert(
+                Severity.CRITICAL, "runtime_silent",
+                f"nothing is heard of {flight.opened.target_id} for {_SILENT_S / 60:g} minutes ({state})",
+                "see whether its host and runtime can be reached; it is gone on with by itself when they can",
+                target_id=flight.opened.target_id, operation_id=flight.operation_id,
+            )  # fmt: skip
 
     def _objects(self, flight: Flight) -> bool:
         """Whether the policy of now forbids what began under an earlier one: then it stops, or goes back."""

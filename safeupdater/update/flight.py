@@ -42,7 +42,8 @@ class Flight:
     wait, and always written before it. ``base`` is the state before the first unsaved event; ``intended``
     is the state in which the intent of its step is journaled or unsaved. Until
     ``heard_s`` nobody else had journaled anything; at ``boarded_s`` the executor came by it; at
-    ``reviewed_s`` the policy was asked last.
+    ``reviewed_s`` the policy was asked last. The runtime has not answered since ``silent_since_s``, None
+    where it has (infinite once a person was told).
     """
 
     opened: OperationPlanned
@@ -61,6 +62,7 @@ class Flight:
     heard_s: float = -math.inf
     boarded_s: float = 0.0
     reviewed_s: float = -math.inf
+    silent_since_s: float | None = None
     store_failures: int = 0
     warnings: tuple[str, ...] = ()
 

@@ -67,6 +67,9 @@ RETRIES: Mapping[Phase, int] = MappingProxyType(
 )
 """How often a phase is begun again after a step failed that may work later."""
 
+UNANSWERED_RETRIES = 1440
+"""How often the way back is begun again while the runtime does not answer: a day, at one minute each."""
+
 MAX_RESUMPTIONS = 10
 """After so many interruptions an operation goes back instead of on."""
 
@@ -152,7 +155,7 @@ def step_failed(state: _Failable, event: StepFailed) -> State:
     match event.status:
         case StepStatus.SUPERSEDED | StepStatus.GONE:
             return _displaced(state, event)
-        case StepStatus.RETRY if state.tries < RETRIES[state.phase]:
+        case StepStatus.RETRY if state.tries < _tries_of(state, event):
             tries = state.tries + 1
             return attrs.evolve(state, index=0, tries=tries, pause_s=backoff_s(tries))
         case StepStatus.RETRY | StepStatus.REFUSED:
@@ -161,6 +164,12 @@ def step_failed(state: _Failable, event: StepFailed) -> State:
             raise illegal(state, event)
         case _:
             assert_never(event.status)
+
+
+def _tries_of(state: _Failable, event: StepFailed) -> int:
+    """How often a phase is begun again: the way back, while nobody answers, for a day."""
+    is_waiting = event.unanswered and isinstance(state, Restoring)
+    return UNANSWERED_RETRIES if is_waiting else RETRIES[state.phase]
 
 
 def _given_up(state: _Failable, event: StepFailed) -> State:
