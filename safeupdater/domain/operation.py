@@ -1,19 +1,64 @@
-"""One attempt to bring one target from A to B: its settings, its journal's events and its outcomes."""
+"""One attempt to bring one target from A to B: its journal's events and its outcomes.
+
+What it runs under is in ``settings``, what is remembered of it in ``remembered``; both can be had here too.
+"""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
 from datetime import datetime
-from types import MappingProxyType
 from typing import NamedTuple
 
 import attrs
 
 from safeupdater.domain.change import Change
-from safeupdater.domain.health import Baseline, HealthPolicy, Observation, Sample, Tally
+from safeupdater.domain.health import Baseline, Observation, Sample, Tally
 from safeupdater.domain.plan import PlannedUpdate, fingerprint
 from safeupdater.domain.quick import quick
+
+# isort: off  (one block for each home; "as" hands the names on)
+from safeupdater.domain.remembered import (
+    Attempt as Attempt,
+)
+from safeupdater.domain.remembered import (
+    Blame as Blame,
+)
+from safeupdater.domain.remembered import (
+    Breaker as Breaker,
+)
+from safeupdater.domain.remembered import (
+    FirstSeen as FirstSeen,
+)
+from safeupdater.domain.remembered import (
+    Quarantine as Quarantine,
+)
+from safeupdater.domain.remembered import (
+    RollbackRecord as RollbackRecord,
+)
+from safeupdater.domain.settings import (
+    Hook as Hook,
+)
+from safeupdater.domain.settings import (
+    HookPoint as HookPoint,
+)
+from safeupdater.domain.settings import (
+    OnInconclusive as OnInconclusive,
+)
+from safeupdater.domain.settings import (
+    OperationSettings as OperationSettings,
+)
+from safeupdater.domain.settings import (
+    RollbackPolicy as RollbackPolicy,
+)
+from safeupdater.domain.settings import (
+    Unrunnable as Unrunnable,
+)
+from safeupdater.domain.settings import (
+    frozen_mapping,
+)
+
+# isort: on
 
 
 class Phase(enum.Enum):
@@ -47,79 +92,6 @@ class Outcome(enum.Enum):
 
     def __str__(self) -> str:
         return self.value
-
-
-class OnInconclusive(enum.Enum):
-    """What to do when the monitoring window says neither yes nor no."""
-
-    RESTORE = "restore"
-    HOLD = "hold"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-class Unrunnable(enum.Enum):
-    """What to do with a target that was not running: its new version cannot be verified."""
-
-    DEFER = "defer"
-    COMMIT = "commit"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-class HookPoint(enum.Enum):
-    """When a hook runs: with the old version still untouched, or after the new one is kept."""
-
-    BEFORE_SWITCH = "before_switch"
-    AFTER_COMMIT = "after_commit"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-@attrs.frozen(kw_only=True)
-class Hook:
-    """A command that runs as a step of the operation: in the container, or beside the updater.
-
-    In the container means in the old one before the switch, and in the new one after the commit.
-
-    Its arguments may hold secrets: they stay out of ``repr``.
-    """
-
-    name: str
-    point: HookPoint
-    argv: tuple[str, ...] = attrs.field(repr=False)
-    in_container: bool = True
-    timeout_s: float = 300.0
-
-
-@attrs.frozen(kw_only=True)
-class RollbackPolicy:
-    """How rollbacks are bounded, and how long the way back stays open. All times in seconds."""
-
-    cooldown_s: float = 3600.0
-    max_per_day: int = 2
-    on_inconclusive: OnInconclusive = OnInconclusive.RESTORE
-    keep_previous: int = 1
-    retain_s: float = 7 * 86_400.0
-
-
-def _frozen(value: Mapping[str, object]) -> Mapping[str, object]:
-    return MappingProxyType(dict(value))
-
-
-@attrs.frozen(kw_only=True)
-class OperationSettings:
-    """The part of the effective policy that an operation runs under, fixed when it is opened."""
-
-    health: HealthPolicy = HealthPolicy()
-    rollback: RollbackPolicy = RollbackPolicy()
-    hooks: tuple[Hook, ...] = ()
-    unrunnable: Unrunnable = Unrunnable.DEFER
-    stop_timeout_s: float = 10.0
-    policy: Mapping[str, object] = attrs.field(factory=dict, converter=_frozen, hash=False, repr=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -201,7 +173,7 @@ class Snapshot:
     target_id: str
     format: str
     taken_at: datetime
-    data: Mapping[str, object] = attrs.field(converter=_frozen, hash=False, repr=False)
+    data: Mapping[str, object] = attrs.field(converter=frozen_mapping, hash=False, repr=False)
     running: bool | None = None
 
     @property
@@ -224,18 +196,6 @@ class Verdict(enum.Enum):
     COMMIT = "commit"
     RESTORE = "restore"
     HOLD = "hold"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-class Blame(enum.Enum):
-    """Whose fault a restore is: the release's (it is quarantined), the surroundings', or somebody's wish."""
-
-    NOBODY = "nobody"
-    RELEASE = "release"
-    ENVIRONMENT = "environment"
-    REQUEST = "request"
 
     def __str__(self) -> str:
         return self.value
@@ -449,77 +409,3 @@ class JournalEntry:
     at: datetime
     epoch: int
     event: Event
-
-
-# --- what is remembered beside the journal ----------------------------------------------------------------
-
-
-@attrs.frozen(kw_only=True)
-class Quarantine:
-    """An (asset, digest) that failed and is not tried again by itself, until ``until`` (None: for good).
-
-    ``asset_id`` is the ``repository`` itself where the release failed on several assets and is kept from
-    all. ``blame`` says whose fault the failure was.
-    """
-
-    asset_id: str
-    digest: str
-    version: str
-    operation_id: str
-    reason: str
-    since: datetime
-    until: datetime | None = None
-    lifted_by: str | None = None
-    repository: str = ""
-    blame: Blame = Blame.NOBODY
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether it keeps the release from every asset of its repository."""
-        return self.asset_id == self.repository
-
-    def is_active(self, now: datetime) -> bool:
-        """Whether it still forbids the update at that time."""
-        return self.lifted_by is None and (self.until is None or now < self.until)
-
-
-@attrs.frozen(kw_only=True)
-class RollbackRecord:
-    """One rollback, remembered to bound how many happen by themselves."""
-
-    operation_id: str
-    target_id: str
-    at: datetime
-    digests: tuple[str, ...]
-    blame: Blame
-
-
-@attrs.frozen(kw_only=True)
-class FirstSeen:
-    """When a digest was first seen by us under a name."""
-
-    reference: str
-    at: datetime
-
-
-@quick
-@attrs.frozen(kw_only=True)
-class Attempt:
-    """One operation that ended: it succeeded, went back by itself, or neither."""
-
-    operation_id: str
-    started: datetime
-    ended: datetime
-    succeeded: bool = False
-    went_back: bool = False
-
-
-@attrs.frozen(kw_only=True)
-class Breaker:
-    """What the breaker over all targets knows: what ended lately, newest last, and when it opened.
-
-    ``opened`` is None while it is closed.
-    """
-
-    attempts: tuple[Attempt, ...] = ()
-    opened: datetime | None = None

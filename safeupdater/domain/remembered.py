@@ -1,0 +1,93 @@
+"""What is remembered beside the journal: failures with their cause, first sightings, and what brakes know."""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+
+import attrs
+
+from safeupdater.domain.quick import quick
+
+
+class Blame(enum.Enum):
+    """Whose fault a restore is: the release's (it is quarantined), the surroundings', or somebody's wish."""
+
+    NOBODY = "nobody"
+    RELEASE = "release"
+    ENVIRONMENT = "environment"
+    REQUEST = "request"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@attrs.frozen(kw_only=True)
+class Quarantine:
+    """An (asset, digest) that failed and is not tried again by itself, until ``until`` (None: for good).
+
+    ``asset_id`` is the ``repository`` itself where the release failed on several assets and is kept from
+    all. ``blame`` says whose fault the failure was.
+    """
+
+    asset_id: str
+    digest: str
+    version: str
+    operation_id: str
+    reason: str
+    since: datetime
+    until: datetime | None = None
+    lifted_by: str | None = None
+    repository: str = ""
+    blame: Blame = Blame.NOBODY
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it keeps the release from every asset of its repository."""
+        return self.asset_id == self.repository
+
+    def is_active(self, now: datetime) -> bool:
+        """Whether it still forbids the update at that time."""
+        return self.lifted_by is None and (self.until is None or now < self.until)
+
+
+@attrs.frozen(kw_only=True)
+class RollbackRecord:
+    """One rollback, remembered to bound how many happen by themselves."""
+
+    operation_id: str
+    target_id: str
+    at: datetime
+    digests: tuple[str, ...]
+    blame: Blame
+
+
+@attrs.frozen(kw_only=True)
+class FirstSeen:
+    """When a digest was first seen by us under a name."""
+
+    reference: str
+    at: datetime
+
+
+@quick
+@attrs.frozen(kw_only=True)
+class Attempt:
+    """One operation that ended: it succeeded, went back by itself, or neither."""
+
+    operation_id: str
+    started: datetime
+    ended: datetime
+    succeeded: bool = False
+    went_back: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Breaker:
+    """What the breaker over all targets knows: what ended lately, newest last, and when it opened.
+
+    ``opened`` is None while it is closed.
+    """
+
+    attempts: tuple[Attempt, ...] = ()
+    opened: datetime | None = None
