@@ -9,7 +9,13 @@
 - containers that share its network or volumes, or link to it: ``test_docker_relations.py``
 - two that update or recover at once: ``test_docker_two_updaters.py``
 - the API floor rises by a daemon upgrade mid-life: ``test_docker_api_floor.py``
-- two recover the same at once, an update is aborted twice: ``test_docker_left_alone.py``
+- two recover the same at once, or by a list from before: ``test_docker_left_alone.py``
+- an update is aborted twice, or once it is decided: ``test_docker_left_alone.py``; while it is held, and in
+  every other state: ``test_rollback_recovery.py``
+- somebody else runs another version under the name meanwhile: ``test_docker_left_alone.py``
+- traffic stops during the watch, and the window ends without a verdict: ``test_docker_no_data.py``
+- the store goes away during recovery: ``test_engine_postgres.py``
+- the host's disk is full: ``test_docker_disk_full.py``
 - what swarm, Kubernetes or compose run manages, and what is stopped: ``test_docker_left_alone.py``
 - our own container, what it stands on, its socket proxy: ``test_docker_self.py``
 """

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ import pytest
 from safeupdater.backends.docker import DockerBackend
 from safeupdater.config import Policy
 from safeupdater.domain.artifact import ImageReference
-from safeupdater.domain.operation import Outcome, StepStatus
+from safeupdater.domain.notice import Notice
+from safeupdater.domain.operation import JournalEntry, Outcome, Phase, StepIntended, StepStatus
 from safeupdater.domain.plan import Plan
+from safeupdater.stores import open_store
 from safeupdater.testing.driving import operation_for
 from safeupdater.update.executor import Progressed
 from safeupdater.update.updater import Updater
@@ -158,6 +160,73 @@ def test_of_two_that_recover_at_once_one_settles_it(scene: Scene, tmp_path: Path
     assert found["RestartCount"] == 0
     (only,) = scene.client.containers(all=True, filters={"name": NAME})
     assert only["Id"] == before["Id"]
+
+
+def test_one_that_recovers_by_a_list_from_before_does_nothing_any_more(scene: Scene, tmp_path: Path) -> None:
+    scene.run()
+    store = f"sqlite:///{tmp_path / 'state.db'}"
+    killed = process("apply", scene.url, store, SAFEUPDATER_KILL="after switching take_name")
+    killed.communicate(timeout=120)
+    assert killed.returncode == -9
+    with (
+        scene.updater(POLICY, store=open_store(store)) as first,
+        scene.updater(POLICY, store=open_store(store)) as second,
+    ):
+        stale = [opened.operation_id for opened in second.store.unfinished()]
+        (settled,) = first.recover(wait_s=30)
+        assert settled.outcome is Outcome.ROLLED_BACK, settled
+        before, journal = scene.inspect(), second.store.load(stale[0])
+        (again,) = second.executor.run(stale)
+        assert second.store.load(stale[0]) == journal
+    assert again.outcome is Outcome.ROLLED_BACK, again
+    assert scene.inspect() == before
+
+
+class AbortsLate:
+    """Asks for an abort once the first step of the commit is durable, and with it the verdict."""
+
+    def __init__(self) -> None:
+        self.abort: Callable[[], bool] = lambda: False
+        self.asked: list[bool] = []
+
+    def notify(self, event: JournalEntry | Notice) -> None:
+        """See ``Observer.notify``."""
+        happened = event.event if isinstance(event, JournalEntry) else None
+        if isinstance(happened, StepIntended) and happened.phase is Phase.COMMITTING and not self.asked:
+            self.asked.append(self.abort())
+
+
+def test_an_abort_that_comes_when_it_is_decided_changes_nothing_any_more(scene: Scene) -> None:
+    before = scene.run()
+    somebody = AbortsLate()
+    with scene.updater(POLICY, observers=[somebody]) as updater:
+        somebody.abort = lambda: updater.abort(f"docker://test/{NAME}", by="me")
+        (result,) = updater.apply(scene.plan(updater))
+    assert len(somebody.asked) == 1
+    assert result.outcome is Outcome.SUCCEEDED, result
+    found = scene.inspect()
+    assert (found["Id"] != before["Id"], found["Config"]["Image"]) == (True, scene.new)
+    assert len(scene.client.containers(all=True, filters={"name": NAME})) == 1
+
+
+def test_what_somebody_else_runs_under_the_name_meanwhile_stands(scene: Scene) -> None:
+    scene.run()
+    theirs: list[str] = []
+
+    def look(progress: Progressed) -> None:
+        if progress.state == "watching" and not theirs:
+            scene.client.remove_container(NAME, force=True)
+            theirs.append(scene.run(labels={"of": "somebody else"})["Id"])
+
+    policy = {**POLICY, "health": {**POLICY["health"], "window": "20s"}}
+    with scene.updater(policy, progress=look) as updater:
+        (result,) = updater.apply(scene.plan(updater))
+        assert updater.recover() == ()
+    assert result.outcome is Outcome.SUPERSEDED, result
+    found = scene.inspect()
+    assert (found["Id"], found["State"]["Running"]) == (theirs[0], True)
+    listed = scene.client.containers(filters={"name": NAME})
+    assert [each["Id"] for each in listed] == theirs, "ours runs beside it"
 
 
 def process(job: str, docker_url: str, store: str, **environment: str) -> subprocess.Popen[str]:
