@@ -17,47 +17,25 @@ from safeupdater.domain.health import Baseline, Observation, Sample, Tally
 from safeupdater.domain.plan import PlannedUpdate, fingerprint
 from safeupdater.domain.quick import quick
 
-# isort: off  (one block for each home; "as" hands the names on)
+# One block for each home; "as" hands the names on.
+# isort: off
 from safeupdater.domain.remembered import (
     Attempt as Attempt,
-)
-from safeupdater.domain.remembered import (
     Blame as Blame,
-)
-from safeupdater.domain.remembered import (
     Breaker as Breaker,
-)
-from safeupdater.domain.remembered import (
     FirstSeen as FirstSeen,
-)
-from safeupdater.domain.remembered import (
     Quarantine as Quarantine,
-)
-from safeupdater.domain.remembered import (
     RollbackRecord as RollbackRecord,
 )
 from safeupdater.domain.settings import (
     Hook as Hook,
-)
-from safeupdater.domain.settings import (
     HookPoint as HookPoint,
-)
-from safeupdater.domain.settings import (
     OnInconclusive as OnInconclusive,
-)
-from safeupdater.domain.settings import (
     OperationSettings as OperationSettings,
-)
-from safeupdater.domain.settings import (
     RollbackPolicy as RollbackPolicy,
-)
-from safeupdater.domain.settings import (
     Unrunnable as Unrunnable,
-)
-from safeupdater.domain.settings import (
     frozen_mapping,
 )
-
 # isort: on
 
 
