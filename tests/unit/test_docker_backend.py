@@ -425,6 +425,37 @@ def test_a_variant_that_the_machine_may_not_run_is_another_platform(
     assert f"platform={wanted}" in pull
 
 
+class Emulating(FakeDocker):
+    """A machine for arm64 whose images are for several platforms: its containers say which one they run."""
+
+    made: str = "linux/amd64"
+
+    def create(self, name: str, body: dict[str, Any]) -> str:
+        identity = super().create(name, body)
+        os, architecture = self.made.split("/")
+        platform = {"os": os, "architecture": architecture}
+        self.containers[identity]["ImageManifestDescriptor"] = {"digest": "d", "platform": platform}
+        return identity
+
+
+@pytest.mark.parametrize("made", ["linux/amd64", "linux/arm64"])
+def test_a_container_says_which_of_its_images_platforms_it_runs(made: str) -> None:
+    daemon = Emulating(api_version="1.48")
+    bench = Bench(daemon)
+    for image in (*daemon.images.values(), *daemon.registry.values()):
+        image["Architecture"] = "arm64"
+    daemon.run("web", f"{APP}:1.0.0")
+    daemon.made = made
+    drive = bench.drive()
+    if made == "linux/amd64":
+        drive.update()
+    else:
+        assert stopped_in_staging(bench, drive) == "platform_mismatch"
+    asked = [url for url in bench.transport.urls if "/images/create?" in url or "/containers/create?" in url]
+    assert len(asked) == 2
+    assert all("platform=linux%2Famd64" in url for url in asked)
+
+
 @pytest.mark.parametrize(
     ("machine", "platform"),
     [
@@ -548,6 +579,22 @@ def test_an_endpoint_that_the_daemon_did_not_make_as_asked_is_lossy(key: str) ->
     drive.capture()
     with pytest.raises(StepStopped, match=r"Networks\[back\] settings"):
         drive.perform(Phase.STAGING)
+
+
+def test_a_network_that_is_gone_fails_the_update_and_not_only_warns() -> None:
+    bench = Bench()
+    _on_two_networks(bench, "1.41")
+    drive = bench.drive()
+    drive.capture()
+    del bench.daemon.networks["back"]
+    for step in ("keep_old_image", "pull", "verify_image", "tag_image"):
+        drive.step(Phase.STAGING, step)
+    outcome = bench.backend.perform(drive.operation, Phase.STAGING, "create_candidate", print)
+    assert outcome.status is not StepStatus.DONE
+    assert "network back" in outcome.message
+    drive.perform(Phase.DISCARDING)
+    assert set(bench.daemon.running()) == {"web"}
+    assert len(bench.daemon.containers) == 1
 
 
 def test_removing_the_old_container_never_asks_for_its_volumes() -> None:

@@ -13,7 +13,7 @@ import attrs
 from safeupdater.backends.docker.names import REMADE_LABEL
 from safeupdater.backends.docker.recreate import Successor, losses, successor
 from safeupdater.backends.docker.snapshot import Member, section
-from safeupdater.backends.docker.staging import join_networks, own_text, platform_of, restore_tag
+from safeupdater.backends.docker.staging import join_networks, own_text, restore_tag
 from safeupdater.backends.docker.work import Work, refused, retry
 from safeupdater.domain.operation import DONE, StepOutcome, StepStatus
 
@@ -38,7 +38,7 @@ def remake(work: Work, member: Member, renamed: Mapping[str, str]) -> StepOutcom
         )
     wanted = _predecessor(work, member, text, renamed)
     if work.daemon.inspect(member.name) is None:
-        work.daemon.create(member.name, wanted.body, platform_of(member.image))
+        work.daemon.create(member.name, wanted.body, member.platform)
     made = work.daemon.inspect(member.name)
     if made is None:
         return retry("vanished", f"{member.name} vanished after it was made again")

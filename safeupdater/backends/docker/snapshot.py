@@ -77,6 +77,16 @@ class Member:
         """Where what is mounted."""
         return self.inspect.get("Mounts") or ()
 
+    @property
+    def platform(self) -> str | None:
+        """What it runs on, in Go's words such as ``linux/arm/v7``; None where nobody says."""
+        return platform_of(self.inspect, self.image)
+
+    @property
+    def says_platform(self) -> bool:
+        """Whether it says itself what it runs on: then its successor will, once it is made."""
+        return bool(section(self.inspect, "ImageManifestDescriptor"))
+
     def to_data(self) -> Json:
         """The member as a snapshot keeps it."""
         return {
@@ -133,6 +143,17 @@ def section(inspected: Json, name: str) -> Json:
     """A part of an inspection, empty where it has none."""
     part: Json = inspected.get(name) or {}
     return part
+
+
+def platform_of(inspect: Json, image: Json) -> str | None:
+    """The platform of a container, else of an image that it was made or is to be made of.
+
+    An image of several platforms says only one of them; from API 1.48 on its container says which it has.
+    """
+    descriptor = section(section(inspect, "ImageManifestDescriptor"), "platform")
+    said = {key.lower(): value for key, value in (descriptor or image).items()}
+    parts = [str(said.get(key) or "") for key in ("os", "architecture", "variant")]
+    return "/".join(part for part in parts if part) if parts[0] and parts[1] else None
 
 
 def is_running(inspected: Json) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from safeupdater.backends.docker.client import Json
 from safeupdater.backends.docker.faults import fault_of_message, one_line
 from safeupdater.backends.docker.recreate import Successor, losses, successor
-from safeupdater.backends.docker.snapshot import Member, captured, endpoints, section
+from safeupdater.backends.docker.snapshot import Member, captured, endpoints, platform_of, section
 from safeupdater.backends.docker.split import gains_root, user_config
 from safeupdater.backends.docker.target import tag_reference
 from safeupdater.backends.docker.work import Work, refused, retry
@@ -37,7 +37,7 @@ def pull(work: Work) -> StepOutcome:
         return refused(
             "image_gone", f"the image of {wanted.text} is gone from this host and has no digest to pull"
         )
-    messages = work.daemon.pull(wanted.repository, wanted.digest, platform_of(work.content.main.image))
+    messages = work.daemon.pull(wanted.repository, wanted.digest, work.content.main.platform)
     problem = _follow(work, messages)
     if problem is not None:
         fault = fault_of_message(problem)
@@ -65,14 +65,20 @@ def _follow(work: Work, messages: Iterable[Json]) -> str | None:
     return None
 
 
-def platform_of(image: Json) -> str | None:
-    """An image's platform in Go's words, such as ``linux/arm/v7``; None where it does not say."""
-    parts = _platform_words(image)
-    return "/".join(part for part in parts if part) if parts[0] and parts[1] else None
+def _runs_too(member: Member, platform: str | None) -> bool:
+    """Whether what runs a container runs another platform too; not where only one of them is known."""
+    before = member.platform
+    if before is None or platform is None:
+        return before == platform
+    return Platform.of(*before.split("/", 2)).runs(Platform.of(*platform.split("/", 2)))
 
 
-def _platform_words(image: Json) -> list[str]:
-    return [str(image.get(key) or "") for key in ("Os", "Architecture", "Variant")]
+def _other_platform(work: Work, member: Member, platform: str | None) -> StepOutcome:
+    return refused(
+        "platform_mismatch",
+        f"{work.wanted.text} is for {platform}, and {member.name} runs on {member.platform}: "
+        "nothing says that this machine can run it",
+    )
 
 
 def verify_image(work: Work, *, allow_root: bool) -> StepOutcome:
@@ -84,13 +90,8 @@ def verify_image(work: Work, *, allow_root: bool) -> StepOutcome:
     digests = {str(entry).rpartition("@")[2] for entry in image.get("RepoDigests") or ()}
     if work.operation.wanted is None and work.wanted.digest not in digests:
         return refused("digest_mismatch", f"the image that was pulled does not carry {work.wanted.digest}")
-    before, after = Platform.of(*_platform_words(main.image)), Platform.of(*_platform_words(image))
-    if not before.runs(after):
-        return refused(
-            "platform_mismatch",
-            f"{work.wanted.text} is for {after}, the image that {main.name} runs for {before}: "
-            "nothing says that this machine can run it",
-        )
+    if not main.says_platform and not _runs_too(main, platform_of({}, image)):
+        return _other_platform(work, main, platform_of({}, image))
     mine = user_config(main.config, main.image_config)
     if not allow_root and gains_root(mine, main.image_config, section(image, "Config")):
         return refused(
@@ -131,7 +132,7 @@ def create_candidate(work: Work) -> StepOutcome:
         if new is None:
             if work.daemon.inspect(member.candidate) is not None:
                 return refused("leftover", f"{member.candidate} is there already: run recover, or remove it")
-            work.daemon.create(member.candidate, wanted.body, platform_of(image))
+            work.daemon.create(member.candidate, wanted.body, platform_of(member.inspect, image))
             new = work.daemon.inspect(member.candidate)
         if new is None:
             return retry("candidate_gone", f"{member.candidate} vanished after it was created")
@@ -153,6 +154,8 @@ def compare_candidate(work: Work) -> StepOutcome:
             return retry("candidate_gone", f"{member.candidate} was removed by somebody else")
         if new["Image"] != image["Id"]:
             return refused("image_moved", f"{member.candidate} did not get the image that was decided on")
+        if not _runs_too(member, platform_of(new, image)):
+            return _other_platform(work, member, platform_of(new, image))
         lost = losses(_source(work, member), wanted, new, section(image, "Config"))
         if lost:
             return refused("lossy", f"{member.name} cannot be created anew without losing {', '.join(lost)}")
