@@ -23,6 +23,7 @@ from safeupdater.gates import (
     Sources,
     StatefulGuard,
     TagPatterns,
+    TagStability,
     UpdateWindow,
     Window,
     all_of,
@@ -84,6 +85,7 @@ def _gates(settings: Settings, policy_hash: str) -> Iterator[GateLike]:
         zero_major=settings.zero_major,
     )
     yield Labels()
+    yield TagStability()
     yield Ownership(allow=settings.allow_owners)
     yield BackOff(policy_hash)
     if settings.unrunnable is Unrunnable.DEFER:

@@ -11,6 +11,7 @@ from safeupdater.gates.image import ImageChanges
 from safeupdater.gates.ownership import Labels, Ownership
 from safeupdater.gates.patterns import Sources, TagPatterns
 from safeupdater.gates.semver import SemverGate
+from safeupdater.gates.stability import TagStability
 from safeupdater.gates.stateful import StatefulGuard
 from safeupdater.gates.window import Freeze, FreezePeriod, UpdateWindow, Window
 
@@ -38,6 +39,7 @@ __all__ = [
     "Sources",
     "StatefulGuard",
     "TagPatterns",
+    "TagStability",
     "UpdateWindow",
     "Window",
     "all_of",

@@ -10,6 +10,7 @@ import attrs
 
 from safeupdater.domain.operation import OperationPlanned, Snapshot
 from safeupdater.domain.plan import Approval, Plan
+from safeupdater.domain.sighting import TagHistory
 from safeupdater.errors import SafeUpdaterError, StoreError, border
 from safeupdater.protocols import Backend, StateStore
 from safeupdater.update.listings import forget_listings
@@ -69,7 +70,14 @@ def forget_the_past(store: StateStore, retention: JournalRetention, now: datetim
         if isinstance(stored.value, Approval) and stored.value.expires_at < before:
             store.delete("approval", key)
     forget_listings(store, before)
+    _forget_tags(store, before)
     _forget_plans(store, now)
+
+
+def _forget_tags(store: StateStore, before: datetime) -> None:
+    for key, stored in store.iterate("tag"):
+        if isinstance(stored.value, TagHistory) and all(item.at < before for item in stored.value.served):
+            store.delete("tag", key)
 
 
 def _forget_plans(store: StateStore, now: datetime) -> None:

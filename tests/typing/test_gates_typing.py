@@ -29,6 +29,7 @@ from safeupdater.gates import (
     Sources,
     StatefulGuard,
     TagPatterns,
+    TagStability,
     UpdateWindow,
     all_of,
     any_of,
@@ -56,7 +57,7 @@ def with_facts(candidate: Candidate) -> bool:
 EVERY_GATE: tuple[Gate, ...] = (
     SemverGate(), Constraint("^1"), SkippedVersions(["1.2.3"]), MinimumAge(60), UpdateWindow(), Freeze(),
     TagPatterns(["1.*"]), Sources(["ghcr.io"]), Ownership(["helm/*"]), Labels(), StatefulGuard(None),
-    ImageChanges("review"),
+    TagStability(),    ImageChanges("review"),
     Running(), BackOff(), Parsable(), NeverDown(), SameFamily(), SchemeSanity(), NotQuarantined(),
     DiffGate(SemverGate()), named, with_facts, all_of(weekday), any_of(weekday),
 )  # fmt: skip
