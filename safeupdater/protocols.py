@@ -248,6 +248,15 @@ class HealthCheck(Protocol):
         ...
 
 
+@runtime_checkable
+class PathCheck(Protocol):
+    """A health check that asks for a path, and can say whether it would notice a wrong one."""
+
+    def ignores_path(self, target: ProbeTarget, timeout_s: float) -> bool:
+        """Whether a path that cannot exist passes as well: then something answers anything as well."""
+        ...
+
+
 class HealthChecks(Protocol):
     """Makes health checks by type name."""
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from safeupdater.domain.health import Sample
+from safeupdater.domain.health import Sample, SampleStatus
 from safeupdater.probes import options
 from safeupdater.probes.addresses import Endpoint, connect, endpoints
 from safeupdater.probes.closed import ClosedPort
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 64 * 1024
+_NOWHERE = "/.safeupdater/there-is-no-such-path-7f3c9a1e"
 _CHUNKING_BYTES = 2 * MAX_BODY_BYTES
 """What chunk sizes and trailers may add to a body."""
 
@@ -78,6 +79,11 @@ class HttpCheck:
         """The same request to a port on loopback that is surely closed."""
         with ClosedPort() as closed:
             return self.check(closed, timeout_s)
+
+    def ignores_path(self, target: ProbeTarget, timeout_s: float) -> bool:
+        """Whether the same request passes for a path that cannot exist."""
+        elsewhere = attrs.evolve(self, path=_NOWHERE)
+        return elsewhere.check(target, timeout_s).status is SampleStatus.OK
 
     def _measure(self, target: ProbeTarget, deadline: Deadline) -> str:
         candidates = endpoints(target, self.port, deadline)

@@ -33,6 +33,7 @@ from safeupdater.protocols import (
     Hooks,
     MeasuredStore,
     OperationContext,
+    PathCheck,
     ProbeTarget,
     Report,
     StateStore,
@@ -119,6 +120,7 @@ def preflight(
             message = f"a probe passes against a closed port, so it can never fail: {broken}"
             return refused(phase, step, StepOutcome(StepStatus.REFUSED, "probe_cannot_fail", message))
         is_measured = report.running and not is_return
+        warnings += _blind_spots(backend, context, checks) if is_measured else ()
         baseline = _baseline(backend, context, checks, clock) if is_measured else None
     except Exception as error:  # noqa: BLE001  a border: backends and probes are foreign code
         return failed(phase, step, error)
@@ -154,6 +156,28 @@ def _self_tests(checks: Sequence[HealthCheck]) -> tuple[tuple[str, ...], str]:
         if sample.status is SampleStatus.VOID:
             warnings.append(f"{type(check).__name__} could not be tested: {sample.detail}")
     return tuple(warnings), ""
+
+
+def _blind_spots(
+    backend: Backend, context: OperationContext, checks: Sequence[HealthCheck]
+) -> tuple[str, ...]:
+    """Warnings of probes that pass on the old version whatever path they ask for."""
+    warnings = []
+    for check in checks:
+        if isinstance(check, PathCheck) and _ignores_path(check, backend, context):
+            warnings.append(
+                f"probe_ignores_path: {type(check).__name__} passes for a path that cannot exist as well, "
+                "so a wrong path would not be noticed; let it look for a text (contains) or a field (fields)"
+            )
+    return tuple(warnings)
+
+
+def _ignores_path(check: PathCheck, backend: Backend, context: OperationContext) -> bool:
+    try:
+        target = backend.probe_target(context, old=True)
+        return check.ignores_path(target, _SELF_TEST_TIMEOUT_S) is True
+    except Exception:  # noqa: BLE001  a border: what cannot be asked is no reason for a warning
+        return False
 
 
 def _self_test(check: HealthCheck) -> Sample:

@@ -506,6 +506,22 @@ def test_a_probe_that_cannot_be_tested_is_used_with_a_warning(tested: Any) -> No
     assert "s3cret" not in repr(result)
 
 
+@pytest.mark.parametrize("ignores", [True, False, ValueError("no answer"), "nonsense"])
+def test_a_probe_that_passes_for_any_path_is_used_with_a_warning(ignores: Any) -> None:
+    class Blind(FakeCheck):
+        def ignores_path(self, target: Any, timeout_s: float) -> Any:
+            if isinstance(ignores, Exception):
+                raise ignores
+            return ignores
+
+    bench = Bench(policy_with(health={"checks": [{"type": "http", "port": 80}]}))
+    bench.updater = bench.process(checks=FakeChecks(Blind()))
+    result = bench.run(bench.plan())
+    assert result.succeeded
+    warned = [warning for warning in result.warnings if warning.startswith("probe_ignores_path: ")]
+    assert len(warned) == (1 if ignores is True else 0)
+
+
 def test_an_old_version_that_fails_its_probes_refuses_the_update() -> None:
     """Else the new version would be blamed, or worse: a rollback would bring back what does not work."""
     bench = checked(

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from safeupdater.domain.health import Sample, SampleStatus
 from safeupdater.errors import BackendError, ConfigurationError
 from safeupdater.probes import HealthCheckFactory
-from safeupdater.protocols import ExecResult
+from safeupdater.protocols import ExecResult, PathCheck
 
 OK, FAILED, VOID = SampleStatus.OK, SampleStatus.FAILED, SampleStatus.VOID
 FACTORY = HealthCheckFactory(plugins=False)
@@ -676,3 +676,39 @@ def test_a_tls_handshake_that_hangs_fails_at_the_deadline(serve: Callable[..., S
 def test_the_self_test_fails_as_it_must(scheme: str) -> None:
     for options in ({}, {"port": 9000}, {"expect": "100-599"}):
         assert FACTORY.create("http", scheme=scheme, **options).self_test(1.0).status is FAILED
+
+
+# --- a path that cannot exist -------------------------------------------------------------------------------
+
+
+def path_aware(request: bytes) -> bytes:
+    """Knows one path only."""
+    return GOOD if b" /health " in request else b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+
+
+def answers_anything(request: bytes) -> bytes:
+    """A page for every path, as single-page applications and login walls have."""
+    return GOOD
+
+
+@pytest.mark.parametrize(
+    ("answer", "options", "ignores"),
+    [
+        (path_aware, {}, False),
+        (answers_anything, {}, True),
+        (answers_anything, {"contains": "ok"}, True),
+        (answers_anything, {"contains": "healthy"}, False),
+        (path_aware, {"expect": [404]}, True),
+    ],
+)
+def test_a_probe_that_passes_whatever_it_asks_for_says_so(
+    answer: Callable[[bytes], bytes], options: dict[str, object], ignores: bool
+) -> None:
+    server = Server(lambda connection: connection.sendall(answer(server.requests[-1])))
+    try:
+        check = FACTORY.create("http", port=server.port, **options)
+        assert isinstance(check, PathCheck)
+        assert check.ignores_path(server, 2.0) is ignores
+        assert b"/health" not in server.requests[-1]
+    finally:
+        server.close()
