@@ -318,7 +318,7 @@ def _handler(registry: ScriptedRegistry) -> type[BaseHTTPRequestHandler]:
             self._write(reply)
 
         def _write(self, reply: Reply) -> None:
-            self.send_response(reply.status)
+            self.send_response_only(reply.status)  # no Date, unless the script says one
             names = {name.lower() for name, _ in reply.headers}
             for name, value in reply.headers:
                 self.send_header(name, value)

@@ -23,7 +23,8 @@ class Facts:
 
     ``published_at`` is when the new version was published, ``first_seen`` when we first saw it;
     ``owner`` names who manages the asset, ``""`` for nobody. ``quarantined`` gives the reason why this
-    (asset, digest) is not tried again, None where it is not in quarantine. ``extra`` holds what further
+    (asset, digest) is not tried again, None where it is not in quarantine; ``clock_skew_s`` is how far the
+    registry's clock is ahead of ours, in seconds. ``extra`` holds what further
     fact sources provide, by name.
     """
 
@@ -31,6 +32,7 @@ class Facts:
     first_seen: datetime | None = None
     owner: str | None = None
     quarantined: str | None = None
+    clock_skew_s: float | None = None
     extra: Mapping[str, object] = attrs.field(factory=dict, converter=_frozen, hash=False)
 
     def with_facts(self, found: Mapping[str, object]) -> Facts:
@@ -42,7 +44,7 @@ class Facts:
         return attrs.evolve(self, **own, extra={**self.extra, **known})  # type: ignore[arg-type]
 
 
-_OWN_FACTS = frozenset({"published_at", "first_seen", "owner", "quarantined"})
+_OWN_FACTS = frozenset({"published_at", "first_seen", "owner", "quarantined", "clock_skew_s"})
 
 
 @attrs.frozen(kw_only=True)

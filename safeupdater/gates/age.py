@@ -12,12 +12,11 @@ from safeupdater.domain.decision import Decision, Reason, Verdict
 from safeupdater.errors import ConfigurationError
 from safeupdater.gates.combinators import Composable
 from safeupdater.gates.reasons import says
-from safeupdater.gates.timing import is_usable, no_time
+from safeupdater.gates.timing import clock_skew, is_skewed, is_usable, no_time
 
 # Reproducible builds stamp images with 1970 or 1980. No container image is older than containers.
 _FIRST_IMAGES = datetime(2013, 3, 1, tzinfo=UTC)
 _UNKNOWN = {"defer": Verdict.DEFER, "review": Verdict.REVIEW_REQUIRED, "reject": Verdict.REJECT}
-_READS = frozenset({"published_at", "first_seen"})
 _BASES = ("published", "first_seen")
 _MAX_AGE_S = 10 * 366 * 86_400.0
 
@@ -40,7 +39,9 @@ class MinimumAge(Composable):
 
     ``basis`` is ``published``, when the publisher says it came out (where unknown, when we first saw it),
     or ``first_seen``, which no publisher can forge. ``unknown`` says what an unknown age means: defer,
-    review or reject; it is never old enough. A time in the future counts from then.
+    review or reject; it is never old enough. A time in the future counts from then. Where the registry's
+    clock is known and more than five minutes from ours, nobody knows any age; where it is not, ours is
+    believed.
     """
 
     age_s: float = attrs.field(validator=_check_age)
@@ -49,14 +50,16 @@ class MinimumAge(Composable):
     name: str = attrs.field(default="minimum_age", kw_only=True)
 
     needs: frozenset[str] = attrs.field(
-        default=frozenset({"published_at", "first_seen"}), init=False, repr=False, eq=False
+        default=frozenset({"published_at", "first_seen", "clock_skew_s"}), init=False, repr=False, eq=False
     )
 
     def __call__(self, candidate: Candidate) -> Decision:
-        """Defer with ``too_young``, ``age_unknown`` or ``no_time``, or approve."""
+        """Defer with ``too_young``, ``age_unknown``, ``clock_skew`` or ``no_time``, or approve."""
         now = candidate.now
         if not is_usable(now):
             return no_time(self.name)
+        if is_skewed(candidate.facts.clock_skew_s):
+            return clock_skew(self.name)
         since = self._since(candidate)
         if since is None:
             message = "Nobody knows how long this version has been out"

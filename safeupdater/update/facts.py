@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import attrs
 
 from safeupdater.domain.candidate import Candidate
 from safeupdater.domain.operation import FirstSeen
 from safeupdater.domain.sighting import Served, TagHistory
+from safeupdater.errors import VersionConflict
 from safeupdater.gates.stability import HISTORY
 from safeupdater.protocols import FactSource, StateStore
 from safeupdater.update.quarantine import why_quarantined
@@ -18,11 +20,20 @@ _KEPT_DIGESTS = 10
 
 
 def with_facts(candidate: Candidate, sources: Sequence[FactSource], needs: frozenset[str]) -> Candidate:
-    """The candidate with the facts that its gates need; what a source fails to give stays unknown."""
-    facts = candidate.facts
+    """The candidate with the facts that its gates need; what a source fails to give stays unknown.
+
+    Each source is told what those before it said. A clock that is wrong is of interest to all.
+    """
+    needs = needs | _ALWAYS
     for source in sources:
-        facts = facts.with_facts(_ask(source, candidate, needs))
-    return attrs.evolve(candidate, facts=facts)
+        found = _ask(source, candidate, needs)
+        if found:
+            candidate = attrs.evolve(candidate, facts=candidate.facts.with_facts(found))
+    return candidate
+
+
+_TRIES = 10
+_ALWAYS = frozenset({"clock_skew_s"})
 
 
 def _ask(source: FactSource, candidate: Candidate, needs: frozenset[str]) -> Mapping[str, object]:
@@ -38,7 +49,9 @@ def _ask(source: FactSource, candidate: Candidate, needs: frozenset[str]) -> Map
 class StoreFacts:
     """Quarantine, first sighting and the digests of a tag, from what the store remembers.
 
-    A version that is asked about for the first time is remembered as seen at the candidate's ``now``.
+    A version that is asked about for the first time is remembered as seen at the candidate's ``now``: by
+    the registry's clock, where that is known. A time in the future, which a wrong clock left behind, is
+    drawn to now.
     """
 
     provides = frozenset({"quarantined", "first_seen", HISTORY})
@@ -71,9 +84,22 @@ class StoreFacts:
 
     def _first_seen(self, candidate: Candidate, now: datetime) -> datetime:
         new = candidate.change.new
-        key = new.digest or str(new)
-        stored = self._store.get("first_seen", key)
-        if stored is not None and isinstance(stored.value, FirstSeen):
-            return stored.value.at
-        self._store.put("first_seen", key, FirstSeen(reference=str(new), at=now))
+        key, now = new.digest or str(new), _by_the_registry(now, candidate.facts.clock_skew_s)
+        for _ in range(_TRIES):
+            stored = self._store.get("first_seen", key)
+            seen = stored.value if stored is not None and isinstance(stored.value, FirstSeen) else None
+            if seen is not None and seen.at <= now:
+                return seen.at
+            with contextlib.suppress(VersionConflict):
+                version = stored.version if stored is not None else 0
+                self._store.put("first_seen", key, FirstSeen(reference=str(new), at=now), expected=version)
+                return now
+        raise VersionConflict(f"{new} is being seen by others all the time: try again")
+
+
+def _by_the_registry(now: datetime, skew_s: float | None) -> datetime:
+    """The time by the registry's clock; ours where that is not known or says nothing sensible."""
+    try:
+        return now + timedelta(seconds=skew_s or 0.0)
+    except (OverflowError, ValueError):
         return now

@@ -52,7 +52,7 @@ class PolicyReview:
     ) -> None:
         self._policy = self._latest = policy
         self._store = store
-        self._facts = (StoreFacts(store), *facts)
+        self._facts = (*facts, StoreFacts(store))
         self._gate = DiffGate(policy, analyzer=analyzer)
 
     def __call__(

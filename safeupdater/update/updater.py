@@ -345,7 +345,7 @@ class Updater:
 
     def _all_facts(self, *, stored: bool = True) -> tuple[FactSource, ...]:
         given = (*self._facts, _TagFacts(self))
-        return (StoreFacts(self.store), *given) if stored else given
+        return (*given, StoreFacts(self.store)) if stored else given
 
     def _limits(self, planned: PlannedUpdate) -> Limits:
         asset = self.inventory.get(planned.changes[0].asset_id)

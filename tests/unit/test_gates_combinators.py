@@ -60,7 +60,7 @@ def test_nested_compositions_of_one_kind_are_flat():
 
 def test_a_composition_needs_what_its_gates_need():
     composed = SemverGate() & (MinimumAge(60) | Ownership())
-    assert composed.needs == {"published_at", "first_seen", "owner"}
+    assert composed.needs == {"published_at", "first_seen", "clock_skew_s", "owner"}
 
 
 def test_there_is_no_negation_and_no_truth_value():

@@ -224,7 +224,7 @@ def test_the_publication_time_is_a_fact_of_the_new_image(world: World) -> None:
     server = world.serve()
     server.repository("shop/app").add_image("1.1.0", created="2026-05-01T10:00:00Z")
     source: FactSource = world.client()
-    assert source.provides == {"published_at", "image_changes"}
+    assert source.provides == {"published_at", "image_changes", "clock_skew_s"}
     assert source.facts(candidate("linux/amd64")) == {"published_at": datetime(2026, 5, 1, 10, tzinfo=UTC)}
     assert source.facts(candidate()) == source.facts(candidate("linux/amd64"))
     assert len(server.asked("blob")) == 1
@@ -241,6 +241,24 @@ def test_a_fact_that_cannot_be_had_is_unknown(world: World) -> None:
     server = world.serve(lambda exchange, reply: Reply(status=403) if exchange.kind == "blob" else reply)
     server.repository("shop/app").add_image("1.1.0")
     assert world.client().facts(candidate()) == {}
+
+
+def dated(exchange: Exchange, reply: Reply) -> Reply:
+    """The same answer, by a clock that is ten minutes ahead of ours when the test begins."""
+    return attrs.evolve(reply, headers=(*reply.headers, ("Date", "Mon, 01 Jun 2026 00:10:00 GMT")))
+
+
+def test_how_far_the_registrys_clock_is_ahead_is_a_fact_without_a_question(world: World) -> None:
+    server = world.serve(dated)
+    server.repository("shop/app", ["1.0.0"])
+    client = world.client()
+    assert "clock_skew_s" not in client.facts(candidate())
+    client.get_available_tags(APP)
+    asked = len(server.seen)
+    assert client.facts(candidate())["clock_skew_s"] == 600.0
+    world.clock.time_s += 60.0
+    assert client.facts(candidate())["clock_skew_s"] == 600.0, "both clocks went on"
+    assert len(server.seen) == asked
 
 
 def test_tags_alone_fetch_no_config(world: World) -> None:

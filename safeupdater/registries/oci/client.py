@@ -38,7 +38,7 @@ Answer = TypeVar("Answer")
 
 
 class RegistryClient:
-    """A tag source and a fact source (``published_at``, ``image_changes``) over real registries. Thread-safe.
+    """A tag source and a fact source (see ``provides``) over real registries. Thread-safe.
 
     ``credentials`` are logins by registry, or any source of them; without them the logins of docker and
     podman on this machine are used, and registries without a login are asked anonymously. ``registries``
@@ -138,14 +138,22 @@ class RegistryClient:
     @property
     def provides(self) -> frozenset[str]:
         """The facts that can be had here."""
-        return frozenset({"published_at", "image_changes"})
+        return frozenset({"published_at", "image_changes", "clock_skew_s"})
 
     def facts(self, candidate: Candidate) -> Mapping[str, object]:
-        """When the new image says it was built, and how it wants to be run otherwise than the old one.
+        """When the new image says it was built, how it wants to be run otherwise than the old one, and
+        how far the registry's clock is ahead of ours.
 
         Each is looked up when it is read; what is not known is not in it.
         """
-        return image_facts(self.image_config, candidate)
+        return image_facts(self.image_config, self._clock_skew_s, candidate)
+
+    def _clock_skew_s(self, registry: str) -> float | None:
+        """By what the registry said last, without asking it anew; None where it never told the time."""
+        with self._lock:
+            session = self._sessions.get(registry.lower())
+        now, monotonic_s = self._clockwork.now(), self._clockwork.monotonic()
+        return session.time.skew_s(now, monotonic_s) if session is not None else None
 
     # --- housekeeping
 

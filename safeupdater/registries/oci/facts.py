@@ -17,16 +17,19 @@ from safeupdater.registries.oci.manifests import ImageConfig
 
 _LOG = logging.getLogger(__name__)
 ConfigOf = Callable[[ImageReference, str | None], ImageConfig]
+SkewOf = Callable[[str], float | None]
 
 
-def image_facts(config_of: ConfigOf, candidate: Candidate) -> Mapping[str, object]:
-    """The facts ``published_at`` and ``image_changes`` of a candidate; nothing of a chart."""
-    if isinstance(candidate.change.new, ChartReference):
+def image_facts(config_of: ConfigOf, skew_of: SkewOf, candidate: Candidate) -> Mapping[str, object]:
+    """The facts that a registry has of a candidate; nothing of a chart."""
+    new = candidate.change.new
+    if isinstance(new, ChartReference):
         return {}
     return _Lazy(
         {
             "published_at": lambda: _published_at(config_of, candidate),
             "image_changes": lambda: _image_changes(config_of, candidate),
+            "clock_skew_s": lambda: skew_of(new.registry),
         }
     )
 

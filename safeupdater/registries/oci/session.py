@@ -24,6 +24,7 @@ from safeupdater.registries.oci.egress import (
 )
 from safeupdater.registries.oci.network import Deadline
 from safeupdater.registries.oci.settings import RegistrySettings, api_host
+from safeupdater.registries.oci.skew import RegistryTime
 from safeupdater.registries.oci.transport import Peer, Request, Response, Transport
 
 _LOG = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class RegistrySession:
         self.limits = transport.limits
         self.now = clockwork.now
         self.rate_limit = RateLimit()
+        self.time = RegistryTime()
         self._declared = settings is not None
         self._settings = settings or RegistrySettings()
         self._transport, self._clockwork = transport, clockwork
@@ -205,6 +207,7 @@ class RegistrySession:
             self._budget.note(answered=error.code not in _ABSENCES)
             raise
         self._budget.note(answered=True)
+        self.time.note(response.headers, self._clockwork.monotonic())
         return response
 
     def _note_allowance(self, headers: Mapping[str, str]) -> None:
