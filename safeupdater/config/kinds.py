@@ -231,6 +231,17 @@ def either(expected: str, *kinds: ScalarKind[Any]) -> ScalarKind[Any]:
     )
 
 
+def or_word(word: str, kind: ScalarKind[T]) -> ScalarKind[T | None]:
+    """What a kind takes, or one word, whose value is None."""
+    json: Schema = {"anyOf": [{"const": word}, kind.schema()]}
+    return ScalarKind(
+        expected=f"{kind.expected}, or {word}",
+        parse=lambda value: None if value == word else kind.parse(value),
+        dump=lambda value: word if value is None else kind.dump(value),
+        json=json,
+    )
+
+
 def _parse_optional_text(value: object) -> str:
     return "" if value == "" else as_text(value)
 

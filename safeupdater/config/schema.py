@@ -39,6 +39,7 @@ from safeupdater.config.kinds import (
     choice,
     either,
     member,
+    or_word,
     text,
     whole,
 )
@@ -179,6 +180,10 @@ class Rollback:
     retain: float = key(
         duration(0, 3650 * _DAY_S), "How long an earlier version is kept.", default=_ROLLBACK.retain_s
     )
+    quarantine: float | None = key(
+        or_word("forever", duration(0, 3650 * _DAY_S)), "How long a version that failed is not tried again.",
+        default=_ROLLBACK.quarantine_s,
+    )  # fmt: skip
 
     def policy(self) -> RollbackPolicy:
         """The same as the core takes it."""
@@ -188,6 +193,7 @@ class Rollback:
             on_inconclusive=self.on_inconclusive,
             keep_previous=self.keep_previous,
             retain_s=self.retain,
+            quarantine_s=self.quarantine,
         )
 
 

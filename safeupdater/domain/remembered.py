@@ -53,21 +53,26 @@ class Quarantine:
 
 @attrs.frozen(kw_only=True)
 class RollbackRecord:
-    """One rollback, remembered to bound how many happen by themselves."""
+    """One rollback, remembered to bound how many happen by themselves.
+
+    Nothing asks for it after ``until`` any more; None, as older records have it: for a year.
+    """
 
     operation_id: str
     target_id: str
     at: datetime
     digests: tuple[str, ...]
     blame: Blame
+    until: datetime | None = None
 
 
 @attrs.frozen(kw_only=True)
 class FirstSeen:
-    """When a digest was first seen by us under a name."""
+    """When a digest was first seen by us under a name; ``last`` says, to the month, when it last was."""
 
     reference: str
     at: datetime
+    last: datetime | None = None
 
 
 @quick

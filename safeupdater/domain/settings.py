@@ -59,13 +59,17 @@ class Hook:
 
 @attrs.frozen(kw_only=True)
 class RollbackPolicy:
-    """How rollbacks are bounded, and how long the way back stays open. All times in seconds."""
+    """How rollbacks are bounded, and how long the way back stays open. All times in seconds.
+
+    ``quarantine_s`` is how long a release that failed is kept from the asset; None is for good.
+    """
 
     cooldown_s: float = 3600.0
     max_per_day: int = 2
     on_inconclusive: OnInconclusive = OnInconclusive.RESTORE
     keep_previous: int = 1
     retain_s: float = 7 * 86_400.0
+    quarantine_s: float | None = None
 
 
 def frozen_mapping(value: Mapping[str, object]) -> Mapping[str, object]:

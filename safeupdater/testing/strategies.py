@@ -288,6 +288,7 @@ def rollback_records() -> st.SearchStrategy[RollbackRecord]:
         at=times(),
         digests=st.lists(_digests, max_size=2).map(tuple),
         blame=st.sampled_from(Blame),
+        until=st.none() | times(),
     )
 
 
@@ -313,7 +314,7 @@ def snapshots() -> st.SearchStrategy[Snapshot]:
 
 def first_seens() -> st.SearchStrategy[FirstSeen]:
     """When a reference was first seen."""
-    return st.builds(FirstSeen, reference=images().map(str), at=times())
+    return st.builds(FirstSeen, reference=images().map(str), at=times(), last=st.none() | times())
 
 
 def listings() -> st.SearchStrategy[Listing]:
@@ -370,6 +371,7 @@ def settings_values() -> st.SearchStrategy[OperationSettings]:
         on_inconclusive=st.sampled_from(OnInconclusive),
         keep_previous=_counts,
         retain_s=_durations,
+        quarantine_s=st.none() | _durations,
     )
     hooks = st.builds(
         Hook,

@@ -80,10 +80,15 @@ def _tell_breaker(
     breaker.remember(store, attempt, now)
 
 
+_REMEMBERED_FOR_S = 30 * 86_400.0
+"""A second failure of the surroundings within that time counts with the first."""
+
+
 def _remember_rollback(store: StateStore, opened: OperationPlanned, blame: Blame, now: datetime) -> None:
     key = f"{opened.target_id}#{opened.operation_id}"
     if store.get("rollback", key) is None:
         bits = tuple(sorted(bits_of(change.new) for change in opened.changes))
+        remembered_s = max(_REMEMBERED_FOR_S, opened.settings.rollback.cooldown_s)
         store.put(
             "rollback",
             key,
@@ -93,6 +98,7 @@ def _remember_rollback(store: StateStore, opened: OperationPlanned, blame: Blame
                 at=now,
                 digests=bits,
                 blame=blame,
+                until=now + timedelta(seconds=remembered_s),
             ),
         )
 

@@ -33,6 +33,8 @@ def with_facts(candidate: Candidate, sources: Sequence[FactSource], needs: froze
 
 
 _TRIES = 10
+_NOTED_EVERY = timedelta(days=30)
+"""How often it is noted that a version is still on offer: what is not may be forgotten at last."""
 _ALWAYS = frozenset({"clock_skew_s"})
 
 
@@ -88,12 +90,14 @@ class StoreFacts:
         for _ in range(_TRIES):
             stored = self._store.get("first_seen", key)
             seen = stored.value if stored is not None and isinstance(stored.value, FirstSeen) else None
-            if seen is not None and seen.at <= now:
+            if seen is not None and seen.at <= now and now - (seen.last or seen.at) < _NOTED_EVERY:
                 return seen.at
+            at = min(seen.at, now) if seen is not None else now
+            noted = FirstSeen(reference=seen.reference if seen is not None else str(new), at=at, last=now)
             with contextlib.suppress(VersionConflict):
                 version = stored.version if stored is not None else 0
-                self._store.put("first_seen", key, FirstSeen(reference=str(new), at=now), expected=version)
-                return now
+                self._store.put("first_seen", key, noted, expected=version)
+                return at
         raise VersionConflict(f"{new} is being seen by others all the time: try again")
 
 

@@ -7,7 +7,7 @@ failed on two assets by its own fault, all assets of its repository are kept fro
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import attrs
 
@@ -45,7 +45,12 @@ def put_in(
     blame: Blame,
     now: datetime,
 ) -> None:
-    """Keeps every asset of an operation from its version, and other assets too where it is to blame."""
+    """Keeps every asset of an operation from its version, and other assets too where it is to blame.
+
+    For how long is for the policy of the operation to say.
+    """
+    quarantine_s = opened.settings.rollback.quarantine_s
+    until = None if quarantine_s is None else now + timedelta(seconds=quarantine_s)
     for change, version in zip(opened.changes, versions, strict=True):
         entry = Quarantine(
             asset_id=change.asset_id,
@@ -54,6 +59,7 @@ def put_in(
             operation_id=opened.operation_id,
             reason=reason,
             since=now,
+            until=until,
             repository=repository_of(version) or "",
             blame=blame,
         )

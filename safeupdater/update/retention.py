@@ -13,12 +13,15 @@ from safeupdater.domain.plan import Approval, Plan
 from safeupdater.domain.sighting import TagHistory
 from safeupdater.errors import SafeUpdaterError, StoreError, border
 from safeupdater.protocols import Backend, StateStore
+from safeupdater.update.forgetting import forget_brakes, forget_first_sights
 from safeupdater.update.listings import forget_listings
 from safeupdater.update.machine import is_ended, replay
 from safeupdater.update.quarantine import why_quarantined
 from safeupdater.update.states import Succeeded
 
 _PLANS_FOR = timedelta(days=1)
+_SIGHTS_FOR = timedelta(days=90)
+"""Of versions that are on offer it is noted every 30 days that they still are."""
 
 
 @attrs.frozen(kw_only=True)
@@ -71,6 +74,8 @@ def forget_the_past(store: StateStore, retention: JournalRetention, now: datetim
             store.delete("approval", key)
     forget_listings(store, before)
     _forget_tags(store, before)
+    forget_brakes(store, before, now)
+    forget_first_sights(store, min(before, now - _SIGHTS_FOR))
     _forget_plans(store, now)
 
 

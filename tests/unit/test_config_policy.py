@@ -92,7 +92,7 @@ def test_every_setting_reaches_the_core_in_its_own_type() -> None:
             },
             "rollback": {
                 "cooldown": 0, "max_per_day": 5, "on_inconclusive": "hold", "keep_previous": 2,
-                "retain": "1w",
+                "retain": "1w", "quarantine": "30d",
             },
             "hooks": [
                 {"name": "dump", "point": "before_switch", "command": ["sh", "-c", "a\nb"], "timeout": "1h"},
@@ -121,6 +121,7 @@ def test_every_setting_reaches_the_core_in_its_own_type() -> None:
         on_inconclusive=OnInconclusive.HOLD,
         keep_previous=2,
         retain_s=604_800.0,
+        quarantine_s=2_592_000.0,
     )
     assert policy.settings.hooks == (
         Hook(name="dump", point=HookPoint.BEFORE_SWITCH, argv=("sh", "-c", "a\nb"), timeout_s=3600.0),

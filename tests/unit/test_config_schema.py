@@ -35,6 +35,7 @@ GOOD: list[dict[str, Any]] = [
     {"enabled": False, "max_concurrent": 2, "approval_ttl": "12h", "unrunnable": "commit", "stop_timeout": 0},
     {"health": {"failure_rate": "12.5%", "rule": "failure_rate", "checks": [{"type": "tcp", "port": 80}]}},
     {"health": {"failure_rate": 0, "window": 10, "checks": [{"type": "acme", "any": [{"thing": None}]}]}},
+    {"rollback": {"quarantine": "forever"}},
     {"rollback": {"cooldown": 0, "max_per_day": 0, "on_inconclusive": "hold", "retain": "4w"}},
     {"hooks": [{"name": "a", "point": "before_switch", "command": ["a", "b"], "in_container": False}]},
     {"rules": []},

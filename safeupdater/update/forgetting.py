@@ -1,0 +1,48 @@
+"""Records beside the journal that would never go away: rollbacks, first sights, quarantine."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from safeupdater.domain.operation import FirstSeen, Quarantine, RollbackRecord
+from safeupdater.protocols import StateStore
+
+_YEAR = timedelta(days=365)
+
+
+def forget_brakes(store: StateStore, before: datetime, now: datetime) -> None:
+    """Forgets rollbacks that hold nothing back any more, and quarantine of what is over since ``before``.
+
+    Quarantine that still holds stays, and so does what somebody lifted where the repository as a whole is
+    kept from that release: without the entry that would hold again.
+    """
+    for key, stored in store.iterate("rollback"):
+        if isinstance(stored.value, RollbackRecord) and _is_spent(stored.value, now):
+            store.delete("rollback", key)
+    entries = {key: stored.value for key, stored in store.iterate("quarantine")}
+    known = {key: item for key, item in entries.items() if isinstance(item, Quarantine)}
+    shared = {(item.repository, item.digest) for item in known.values() if item.is_shared}
+    for key, item in known.items():
+        if _is_over(store, item, before) and (item.is_shared or (item.repository, item.digest) not in shared):
+            store.delete("quarantine", key)
+
+
+def _is_spent(record: RollbackRecord, now: datetime) -> bool:
+    return now > (record.at + _YEAR if record.until is None else record.until)
+
+
+def _is_over(store: StateStore, item: Quarantine, before: datetime) -> bool:
+    """Whether it ended before that time, or is about an asset that nobody knows any more."""
+    if item.since >= before:
+        return False
+    if item.lifted_by is not None or (item.until is not None and item.until < before):
+        return True
+    return not item.is_shared and store.get("asset", item.asset_id) is None
+
+
+def forget_first_sights(store: StateStore, before: datetime) -> None:
+    """Forgets when versions were first seen that nobody has seen since ``before``."""
+    for key, stored in store.iterate("first_seen"):
+        seen = stored.value
+        if isinstance(seen, FirstSeen) and (seen.last or seen.at) < before:
+            store.delete("first_seen", key, expected=stored.version)

@@ -1,0 +1,161 @@
+"""Quarantine that ends, and records that go away once nothing asks for them any more."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import attrs
+import pytest
+
+from safeupdater.backends.memory import CRASHES
+from safeupdater.domain.operation import FirstSeen, Outcome, Quarantine, RollbackRecord
+from safeupdater.update.forgetting import forget_brakes
+from safeupdater.update.retention import JournalRetention
+from tests.support.engine import WEB, Bench, outcomes, policy_with
+
+DAY_S = 86_400.0
+NO_LIMITS = {"cooldown": "0s", "max_per_day": 1000}
+
+
+def failed(**rollback: Any) -> Bench:
+    """``web`` went back from 1.1.0, whose bits are bad."""
+    bench = Bench(policy_with(rollback={**NO_LIMITS, **rollback}))
+    bench.publish(behaviour=CRASHES)
+    assert outcomes(bench.apply()) == [Outcome.ROLLED_BACK]
+    return bench
+
+
+# --- quarantine that ends -----------------------------------------------------------------------------------
+
+
+def test_without_a_word_a_release_that_failed_is_never_tried_again() -> None:
+    bench = failed()
+    digest = bench.world.tags["docker.io/library/web"]["1.1.0"]
+    for day in range(100):
+        bench.world.publish(f"web:1.1.{day + 1}", CRASHES, digest=digest)
+        assert bench.apply() == ()
+        bench.clock.advance(10 * DAY_S)
+    (entry,) = bench.updater.rollbacks.quarantined()
+    assert entry.until is None
+
+
+def test_with_an_end_it_is_tried_again_after_it_and_not_before() -> None:
+    bench = failed(quarantine="30d")
+    bench.clock.advance(29 * DAY_S)
+    assert bench.apply() == ()
+    bench.clock.advance(2 * DAY_S)
+    assert outcomes(bench.apply()) == [Outcome.ROLLED_BACK]
+    (entry,) = bench.updater.rollbacks.quarantined()
+    assert entry.until is not None
+    assert entry.until - entry.since == timedelta(days=30)
+    assert bench.clock.now() - entry.since < timedelta(hours=1), "and then kept from it once more"
+
+
+# --- what is forgotten --------------------------------------------------------------------------------------
+
+
+def keys(bench: Bench, kind: str) -> list[str]:
+    return [key for key, _ in bench.store.iterate(kind)]
+
+
+def test_a_rollback_is_remembered_for_its_brakes_and_no_longer() -> None:
+    bench = failed(cooldown="60d")
+    bench.clock.advance(59 * DAY_S)
+    bench.updater.rollbacks.collect()
+    assert len(keys(bench, "rollback")) == 1
+    bench.clock.advance(2 * DAY_S)
+    bench.updater.rollbacks.collect()
+    assert keys(bench, "rollback") == []
+
+
+def test_an_older_record_of_a_rollback_is_kept_for_a_year() -> None:
+    bench = failed()
+    (key,) = keys(bench, "rollback")
+    old = bench.store.get("rollback", key).value
+    assert isinstance(old, RollbackRecord)
+    bench.store.put("rollback", key, attrs.evolve(old, until=None))
+    bench.clock.advance(364 * DAY_S)
+    bench.updater.rollbacks.collect()
+    assert keys(bench, "rollback") == [key]
+    bench.clock.advance(2 * DAY_S)
+    bench.updater.rollbacks.collect()
+    assert keys(bench, "rollback") == []
+
+
+def test_first_sights_stay_while_a_version_is_on_offer_and_go_when_it_is_not() -> None:
+    bench = Bench(policy_with(minimum_age={"age": "300d", "basis": "first_seen"}))
+    digest = bench.publish()
+    first = bench.clock.now()
+    for _ in range(9):
+        bench.apply()
+        bench.clock.advance(31 * DAY_S)
+    seen = bench.store.get("first_seen", digest).value
+    assert isinstance(seen, FirstSeen)
+    assert seen.at == first
+    del bench.world.tags["docker.io/library/web"]["1.1.0"]
+    for _ in range(4):
+        bench.apply()
+        bench.clock.advance(31 * DAY_S)
+    assert keys(bench, "first_seen") == []
+
+
+def test_a_sight_that_is_noted_is_one_write_a_month() -> None:
+    bench = Bench()
+    digest = bench.publish()
+    versions = set()
+    for _ in range(60):
+        bench.updater.scan()
+        bench.updater.plan()
+        versions.add(bench.store.get("first_seen", digest).version)
+        bench.clock.advance(DAY_S)
+    assert len(versions) == 2
+
+
+def _entry(bench: Bench, **changes: Any) -> Quarantine:
+    return attrs.evolve(
+        Quarantine(
+            asset_id=WEB, digest="sha256:" + "a" * 64, version="1.1.0", operation_id="x", reason="bad",
+            since=bench.clock.now() - timedelta(days=200), repository="docker.io/library/web",
+        ),
+        **changes,
+    )  # fmt: skip
+
+
+LONG_AGO = datetime.fromisoformat("2025-08-01T00:00:00+00:00")
+
+
+@pytest.mark.parametrize(
+    ("changes", "stays"),
+    [
+        ({}, True),
+        ({"until": LONG_AGO}, False),
+        ({"lifted_by": "ada"}, False),
+        ({"asset_id": "memory://local/gone"}, False),
+        ({"asset_id": "docker.io/library/web"}, True),
+    ],
+    ids=["holds", "ended", "lifted", "asset gone", "shared"],
+)
+def test_quarantine_stays_while_it_holds(changes: dict[str, Any], stays: bool) -> None:
+    bench = Bench()
+    bench.updater.scan()
+    bench.store.put("quarantine", "k", _entry(bench, **changes))
+    bench.updater.rollbacks.collect()
+    assert keys(bench, "quarantine") == (["k"] if stays else [])
+
+
+def test_what_was_lifted_stays_where_its_repository_is_kept_from_the_release() -> None:
+    bench = Bench()
+    bench.updater.scan()
+    bench.store.put("quarantine", "own", _entry(bench, lifted_by="ada"))
+    bench.store.put("quarantine", "shared", _entry(bench, asset_id="docker.io/library/web"))
+    forget_brakes(bench.store, bench.clock.now() - timedelta(days=90), bench.clock.now())
+    assert keys(bench, "quarantine") == ["own", "shared"]
+
+
+def test_nothing_of_them_is_forgotten_before_the_journals_are() -> None:
+    bench = Bench(journal=JournalRetention(keep_s=300 * DAY_S))
+    bench.updater.scan()
+    bench.store.put("quarantine", "k", _entry(bench, lifted_by="ada"))
+    bench.updater.rollbacks.collect()
+    assert keys(bench, "quarantine") == ["k"]
