@@ -67,7 +67,7 @@ def docker_stage(observer: Observer, environ: Mapping[str, str]) -> Iterator[Sta
         updater = Updater(
             backends=[backend],
             policy=Policy.from_dict(_POLICY),
-            store=MemoryStore(),
+            store=MemoryStore(allow_volatile=True),
             tags=RegistryClient(environ={}),
             observers=[observer],
         )

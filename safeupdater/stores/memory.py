@@ -17,10 +17,18 @@ from safeupdater.stores.leases import IsDead, LeaseWatch
 class MemoryStore:
     """Records, journal and leases in memory. It keeps the values themselves, so it costs next to nothing.
 
-    ``is_dead`` says of a holder text whether its process is gone for certain.
+    ``is_dead`` says of a holder text whether its process is gone for certain. An ``Updater`` warns before
+    it changes something real with such a store, unless ``allow_volatile`` says that this is meant.
     """
 
-    def __init__(self, clock: Clock | None = None, *, is_dead: IsDead = is_provably_dead) -> None:
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        *,
+        is_dead: IsDead = is_provably_dead,
+        allow_volatile: bool = False,
+    ) -> None:
+        self.is_volatile = not allow_volatile
         self._clock = clock or SystemClock()
         self._book = Book(LeaseWatch(self._clock, is_dead))
         self._lock = threading.Lock()

@@ -58,6 +58,7 @@ from safeupdater.update.result import AbortAnswer, OperationResult
 from safeupdater.update.retention import JournalRetention
 from safeupdater.update.review import PolicyReview
 from safeupdater.update.rollback import RollbackManager
+from safeupdater.update.volatile import is_volatile, warn_of_volatile
 
 REMEDIES: Mapping[str, str] = MappingProxyType(
     {
@@ -119,6 +120,7 @@ class Updater:
         has_threads = not getattr(self.clock, "is_for_one_thread", False)
         self._notifier = Notifier(observers, threads=has_threads)
         self._analyzer = analyzer or SemVerAnalyzer()
+        self._is_warned = False
         self.inventory = Inventory(self.store)
         # Where there are threads, what hangs must hold up itself alone.
         guard = self._guard = guarded if has_threads else unguarded
@@ -272,10 +274,17 @@ class Updater:
             if (update.is_approved or update.hash in by_hash)
             and (wanted is None or update.target_id in wanted)
         ]
+        if chosen:
+            self._warn_if_volatile()
         results = self.executor.run(chosen, max_in_flight=max_in_flight, approvals=by_hash.values())
         self._alert_refusals(results)
         self._checkpoint()
         return results
+
+    def _warn_if_volatile(self) -> None:
+        if not self._is_warned and is_volatile(self.store, self.backends):
+            self._is_warned = True
+            warn_of_volatile(self._notifier)
 
     def recover(self, *, wait_s: float = 0.0) -> tuple[OperationResult, ...]:
         """Finishes what was interrupted; see ``RollbackManager.recover``."""

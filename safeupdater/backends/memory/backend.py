@@ -58,6 +58,7 @@ class MemoryBackend:
 
     name = "memory"
     keeps_deadlines = True
+    is_simulated = True
 
     def __init__(self, world: MemoryWorld, *, can_resume_switch: bool = False) -> None:
         self.world = world
