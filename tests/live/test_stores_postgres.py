@@ -18,6 +18,7 @@ from safeupdater.stores.open import open_store
 from safeupdater.stores.sql import SqlStore
 from safeupdater.testing.stores import START, StateStoreContract, asset, planned, snapshot
 from testbed.crowd import check_crowd_on
+from tests.support.hostile import HOSTILE, keep_and_forget
 
 KEY = bytes(range(32))
 
@@ -267,6 +268,12 @@ class Appender(threading.Thread):
         self._stopped.set()
         self.join(60)
         assert not self.is_alive()
+
+
+def test_texts_that_mean_something_to_sql_are_only_kept(database: str) -> None:
+    with SqlStore(database, seal_key=KEY) as store:
+        for text in HOSTILE:
+            keep_and_forget(store, text)
 
 
 @pytest.mark.timeout(1800)  # sixteen thousand appends take ten minutes on a busy machine
