@@ -42,6 +42,17 @@ _POSTGRES_BEGIN = (
     " WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true);"
     f" SELECT pg_advisory_xact_lock({_WRITERS})"
 )
+# For what is read outside of a transaction: no lock of somebody's migration may hold a reader for ever.
+_POSTGRES_CONNECTED = (
+    "SELECT set_config('statement_timeout', '30s', false),"
+    " set_config('idle_in_transaction_session_timeout', '30s', false)"
+)
+_POSTGRES_OPTIONS = {
+    "connect_timeout": _LOCK_TIMEOUT_S,
+    # A server that vanished without a word (libpq): else a read would wait for hours.
+    "keepalives_idle": 30,
+    "tcp_user_timeout": 30_000,
+}
 _SQLITE_BEGIN = "BEGIN IMMEDIATE"
 _SQLITE_SETTINGS = (
     ("PRAGMA busy_timeout=10000", 10_000),
@@ -79,7 +90,7 @@ def make_engine(url: str, *, allow_network: bool = False, mounts: MountTable = s
         prepare_file(parsed.database, allow_network=allow_network, mounts=mounts)
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "hide_parameters": True}
     if parsed.get_backend_name() == "postgresql":
-        options["connect_args"] = {"connect_timeout": _LOCK_TIMEOUT_S}
+        options["connect_args"] = _POSTGRES_OPTIONS
     try:
         return create_engine(parsed, **options)
     except ImportError as error:
@@ -177,7 +188,12 @@ class Session:
 
     def _set_up(self, connection: Connection) -> None:
         info = connection.connection.info
-        if self.is_shared or "safeupdater" in info:
+        if "safeupdater" in info:
+            return
+        if self.is_shared:
+            if self._owned:  # the caller's connections keep the caller's settings
+                connection.exec_driver_sql(_POSTGRES_CONNECTED)
+            info["safeupdater"] = True
             return
         for statement, wanted in _SQLITE_SETTINGS:
             found = connection.exec_driver_sql(statement)

@@ -152,6 +152,28 @@ def test_asynchronous_commit_is_not_taken_over_from_the_server(database: str) ->
     assert seen == "on"
 
 
+TIMEOUTS = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+
+
+def timeouts(store: SqlStore, how: str) -> list[object]:
+    ask = getattr(store._session, how)
+    return [
+        ask(lambda connection, name=name: connection.execute(text(f"SHOW {name}")).scalar())
+        for name in TIMEOUTS
+    ]
+
+
+def test_nothing_waits_for_ever_and_a_callers_connections_keep_their_settings(database: str) -> None:
+    with SqlStore(database) as store:
+        assert timeouts(store, "write") == ["10s", "30s", "30s"]
+        assert timeouts(store, "read") == ["0", "30s", "30s"]
+    engine = create_engine(psycopg_url(database))
+    with SqlStore(engine) as store:
+        assert timeouts(store, "write") == ["10s", "30s", "30s"]
+        assert timeouts(store, "read") == ["0", "0", "0"]
+    engine.dispose()
+
+
 def test_no_error_shows_the_password(database: str) -> None:
     secret = "hunter2pw"
     for url in (
