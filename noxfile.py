@@ -124,6 +124,13 @@ print("installed and imported: safeupdater", safeupdater.__version__)
 
 
 @nox.session
+def readme(session: nox.Session) -> None:
+    """README's first command in a clean copy, without Docker and with it; --debian DIR: in a Debian tree."""
+    _install(session, "test")
+    session.run("python", "-m", "testbed.readme", *session.posargs)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Builds sdist and wheel, installs the wheel in a fresh environment and imports it there."""
     _install(session, "release", package=False)
