@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import stores
@@ -118,6 +119,14 @@ def updates_per_second(count: int, rounds: int) -> float:
     return best
 
 
+def all_lines(updates: int, assets: int, rounds: int = 5) -> Iterator[Line]:
+    """The lines of the engine, then those of the stores."""
+    per_s = updates_per_second(updates, rounds)
+    yield Line(f"an update of {SAMPLES} samples in memory (CPU)", 1e6 / per_s, "us", 1e6 / UPDATES_PER_S)
+    yield Line("… per second", per_s, "/s")
+    yield from stores.all_lines(assets)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Prints the table; 1 where a budget is missed."""
     parser = argparse.ArgumentParser(
@@ -127,12 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--assets", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
-    per_s = updates_per_second(options.updates, options.rounds)
-    lines = [
-        Line(f"an update of {SAMPLES} samples in memory (CPU)", 1e6 / per_s, "us", 1e6 / UPDATES_PER_S),
-        Line("… per second", per_s, "/s"),
-    ]
-    return printed([*lines, *stores.all_lines(options.assets)])
+    return printed(all_lines(options.updates, options.assets, options.rounds))
 
 
 if __name__ == "__main__":

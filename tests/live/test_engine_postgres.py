@@ -22,17 +22,10 @@ from safeupdater.update.rollback import RollbackManager
 from testbed.postgres import Postgres
 from tests.simulation.checker import Checker
 from tests.simulation.faults import Crash, Fault, Injector
-from tests.simulation.harness import (
-    SECRET,
-    AdmitAll,
-    NoChecks,
-    Process,
-    SimulatedPolicy,
-    WatchedBackend,
-    WatchedStore,
-    add_target,
-)
+from tests.simulation.harness import Process
 from tests.simulation.kills import run_kills
+from tests.simulation.settings import SECRET, AdmitAll, NoChecks, SimulatedPolicy, add_target
+from tests.simulation.watched import WatchedBackend, WatchedStore
 
 SETTINGS = OperationSettings(health=HealthPolicy(ready_timeout_s=10.0, window_s=0.6, interval_s=0.2))
 DOWN_S = 1.0
@@ -109,6 +102,7 @@ class Site:
         return planned
 
     def boot(self, holder: str) -> Process:
+        self.seams.is_dead = False
         backend = WatchedBackend(self.world)
         backend.checker = self.checker
         store: Any = WatchedStore(self.store, self.seams, self.checker)

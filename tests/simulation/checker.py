@@ -27,6 +27,7 @@ from safeupdater.domain.operation import (
     AbortRequested,
     Blame,
     Finished,
+    HookPoint,
     OperationPlanned,
     Outcome,
     Phase,
@@ -38,6 +39,7 @@ from safeupdater.domain.operation import (
     VerdictReached,
 )
 from safeupdater.update.quarantine import bits_of, quarantine_key
+from tests.simulation.autonomy import Autonomy
 
 OUR_SUFFIXES = (CANDIDATE_SUFFIX, PARKED_SUFFIX, FAILED_SUFFIX)
 _READS = frozenset({"inspect", "observe", "list", "collect"})
@@ -109,12 +111,45 @@ class Checker:
     edited: set[str] = attrs.Factory(set)
     _answered: dict[str, str | None] = attrs.Factory(dict)
     alerts: list[Any] = attrs.Factory(list)
+    policy: Any = None
+    turn: str = ""
+    """The operation whose turn it is."""
+    opening_since: int = 0
+    """The point at which the latest operation began to be opened."""
+    wanted: tuple[str, str] | None = None
+    """The record that is about to be written."""
+    frozen: set[str] = attrs.Factory(set)
+    """The operations with a record that is newer than the code."""
+    is_clock_wrong: bool = False
+    ages: dict[str, int] = attrs.Factory(dict)
+    """How new each digest is."""
+    vetoed: set[str] = attrs.Factory(set)
+    """The operations that a failing hook must keep from switching."""
+    autonomy: Autonomy = attrs.Factory(Autonomy)
+    broken: list[str] = attrs.Factory(list)
+    """Everything that did not hold, whoever swallowed the news of it."""
 
     def holds(self, name: str, condition: bool, why: str) -> None:
         """Counts an assertion of an invariant and fails where it does not hold."""
         self.checked[name] += 1
         if not condition:
+            self.broken.append(f"{name}: {why}")
             raise Violation(f"{name}: {why}")
+
+    def hook(self, operation: Any, hook: Any) -> None:
+        """Checks a hook as it runs: intended durably, and on its own side of the switch."""
+        events = self.journals.get(operation.operation_id, ())
+        said = [event for event in events if not isinstance(event, AbortRequested)]
+        last = said[-1] if said else None
+        is_intended = isinstance(last, StepIntended) and last.step == f"hook:{hook.name}"
+        self.holds("I3", is_intended, f"the hook {hook.name} runs after {last}")
+        switching = [e for e in events if isinstance(e, StepIntended) and e.phase is Phase.SWITCHING]
+        commits = [e for e in events if isinstance(e, VerdictReached) and e.verdict is Verdict.COMMIT]
+        is_before = hook.point is HookPoint.BEFORE_SWITCH
+        in_order = not switching if is_before else bool(commits) or _is_resolved([events])
+        self.holds("I4", in_order, f"the hook {hook.name} runs on the wrong side of the decision")
+        newest = self.epochs.get(operation.target_id, 0)
+        self.holds("I6", operation.epoch >= newest, f"epoch {operation.epoch} runs a hook after {newest}")
 
     # --- while it happens -----------------------------------------------------------------------------------
 
@@ -125,12 +160,13 @@ class Checker:
         before = self._trace()
         acting = self.acting
         if acting is None:
-            raise Violation(f"I3: {name} outside of any step")
+            self.holds("I3", False, f"{name} outside of any step")
+            return None
         events = list(self.journals.get(acting.operation_id, ()))
         self._check_intent(acting, events)
         result = perform()
         after = self._trace()
-        self._check_alone(acting)
+        self.alone(acting.target_id)
         self._check_direction(acting, events)
         changed = [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
         for key in changed:
@@ -147,7 +183,7 @@ class Checker:
         self._answered[name] = now
         if before != now:
             goes_back = acting.phase is Phase.RESTORING or events[0].restores is not None
-            is_older = now == original.image.digest
+            is_older = self.ages.get(now or "", 0) < self.ages.get(before or "", 0)
             self.holds("I8", goes_back or not is_older, f"{name} is older after {acting.phase} {acting.step}")
 
     def _trace(self) -> Trace:
@@ -163,6 +199,7 @@ class Checker:
             isinstance(last, StepIntended) and last.phase is acting.phase and last.step == acting.step
         )
         self.holds("I3", is_intended, f"{acting.step} acts after {last}")
+        self.holds("I13", acting.operation_id not in self.frozen, "what newer code wrote is acted on")
         newest = self.epochs.get(acting.target_id, 0)
         self.holds("I6", acting.epoch >= newest, f"epoch {acting.epoch} acts, {newest} was given out")
         ended = [event for event in events if isinstance(event, Finished) and event.outcome in _TERMINAL]
@@ -174,6 +211,8 @@ class Checker:
         needed = {Phase.COMMITTING: Verdict.COMMIT, Phase.RESTORING: Verdict.RESTORE}.get(acting.phase)
         has_verdict = needed is None or resolved or needed in verdicts
         self.holds("I4", has_verdict, f"{acting.phase} before a durable verdict")
+        is_vetoed = acting.phase is Phase.SWITCHING and acting.operation_id in self.vetoed
+        self.holds("I4", not is_vetoed, "switched though a hook before it failed")
         is_forward = acting.phase in (Phase.STAGING, Phase.SWITCHING)
         self.holds("I4", not (is_forward and verdicts), f"{acting.phase} after {verdicts}")
         # An effect whose intent was durable before the request is under way already.
@@ -181,8 +220,9 @@ class Checker:
         is_late = bool(aborted) and aborted[0] < len(events) - 1 - _trailing_requests(events)
         self.holds("I4", not (is_forward and is_late), f"a forward effect after an abort: {acting.step}")
 
-    def _check_alone(self, acting: Acting) -> None:
-        name = acting.target_id.rpartition("/")[2]
+    def alone(self, target_id: str) -> None:
+        """Never do the old and the new version run side by side, whoever started them."""
+        name = target_id.rpartition("/")[2]
         running = [
             item.name for item in self.world.containers.values()
             if item.running and (item.name == name or item.name.startswith(name + ".su-"))
@@ -206,7 +246,7 @@ class Checker:
                 wanted = {str(snapshot.data["image"])}
             self.holds("I7", any(part and part in after[4] for part in wanted), f"made {after[4]}")
         elif snapshot is None:
-            raise Violation(f"I2: {acting.step} changes {shown} without a snapshot")
+            self.holds("I2", False, f"{acting.step} changes {shown} without a snapshot")
         is_overwritten = before is not None and (
             after is None or after[3] != before[3] or (before[1] and not after[1])
         )
@@ -267,13 +307,29 @@ class Checker:
         known = self.journals.get(operation_id, ())
         self.holds("I4", events[: len(known)] == known, "the journal changed")
         self.journals[operation_id] = events
+        if not known:
+            self._check_opening(events[0])
         verdicts = [event for event in events if isinstance(event, VerdictReached)]
         self.holds("I4", len(verdicts) <= 1, f"{len(verdicts)} verdicts")
         for verdict in verdicts:
-            self._check_verdict(events, verdict)
+            if verdict not in known:  # what was good then may have been broken since
+                self._check_verdict(events, verdict)
         last = events[-1]
         if isinstance(last, Finished) and last.outcome is Outcome.ROLLED_BACK:
             self._check_quarantine(events, verdicts[0])
+        if isinstance(last, Finished) and len(events) > len(known):
+            self.autonomy.ended(events, verdicts, self.world.clock.monotonic())
+
+    def _check_opening(self, opened: OperationPlanned) -> None:
+        """Checks what may begin by itself: what the policy allows, and what the budgets leave."""
+        if opened.restores is not None:
+            return
+        since = self.policy.forbids_since if self.policy is not None else None
+        is_allowed = since is None or since > self.opening_since
+        self.holds("I4", is_allowed, "begun though the policy says no")
+        if not self.is_clock_wrong:
+            why = self.autonomy.forbids(opened, self.world.clock.monotonic())
+            self.holds("I9", not why, f"begun by itself {why}")
 
     def _check_verdict(self, events: tuple[Any, ...], verdict: VerdictReached) -> None:
         if verdict.verdict is not Verdict.COMMIT:
@@ -318,13 +374,22 @@ class Checker:
             self.holds("I11", heard, f"{outcomes} without an alert")
         elif name not in self.removed:
             self._check_one_of_two(name, journal, finished)
+        self._check_edits()
         self._check_secrets(journal)
+
+    def _check_edits(self) -> None:
+        """What somebody edited and is still there is still as they left it."""
+        for container in self.world.containers.values():
+            if container.id in self.touched:
+                is_kept = container.config.get("edited") == self.touched[container.id]
+                self.holds("I15", is_kept, f"the edit of {container.name} is gone")
 
     def _check_one_of_two(self, name: str, journal: list[Any], finished: list[Finished]) -> None:
         original = self.originals[name]
         container = self.world.containers.get(name)
         if container is None:
-            raise Violation(f"I1: nothing has the name {name}")
+            self.holds("I1", False, f"nothing has the name {name}")
+            return
         succeeded = [
             events for events in journal
             if isinstance(events[-1], Finished) and events[-1].outcome is Outcome.SUCCEEDED

@@ -9,25 +9,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 import attrs
 
 from safeupdater.backends.memory import CRASHES, GOOD, Behaviour
-from safeupdater.domain.operation import OnInconclusive, OperationSettings, Resolution, RollbackPolicy
+from safeupdater.domain.operation import OperationSettings, Resolution
 from safeupdater.errors import BackendError, RollbackError
 from tests.simulation.checker import Violation
-from tests.simulation.faults import Fault
-from tests.simulation.harness import SETTINGS, Harness, Process
-
-HOLDING = attrs.evolve(SETTINGS, rollback=RollbackPolicy(on_inconclusive=OnInconclusive.HOLD))
-
-WORLD_FAULTS = (
-    Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER, Fault.RESTART,
-    Fault.CONFLICT,
-)  # fmt: skip
-STORE_FAULTS = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.STORE_DOWN, Fault.STORE_UNKNOWN)
-FILE_FAULTS = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
-MISHAPS = (
-    Fault.RESTART, Fault.CLOCK_JUMP, Fault.GONE, Fault.EDITED, Fault.PRUNE, Fault.OLD_BROKEN, Fault.DRAIN,
-    Fault.ABORT,
-)  # fmt: skip
-"""What people and machines do, at any moment, whatever the engine is at."""
+from tests.simulation.faults import DEATHS, Fault, faults_at, mishaps_at
+from tests.simulation.harness import Harness, Process
+from tests.simulation.settings import HOLDING, PROBED, SETTINGS
 
 
 def _apply(process: Process, harness: Harness) -> None:
@@ -55,9 +42,9 @@ def _abort_when(state: str) -> Callable[[Process, Harness], None]:
 Spoiling = Callable[[Process, Harness], contextlib.AbstractContextManager[None]]
 
 
-def _parked_beside(spoiling: Spoiling) -> Callable[[Process, Harness], None]:
+def _parked_beside(spoiling: Spoiling, *wishes: Resolution) -> Callable[[Process, Harness], None]:
     """The first update needs a person, and another one runs meanwhile; then the person mends what was
-    broken, restarts everything, and has the old version restored."""
+    broken, restarts everything, and wishes one thing after the other, of which some may be refused."""
 
     def begin(process: Process, harness: Harness) -> None:
         first, *others = harness.planned
@@ -66,8 +53,9 @@ def _parked_beside(spoiling: Spoiling) -> Callable[[Process, Harness], None]:
         process.executor.run(others)
         harness.world.behaviours[first.changes[0].current.digest or ""] = GOOD
         harness.world.restart_daemon()
-        with contextlib.suppress(RollbackError):  # what went wrong before may have ended it otherwise
-            process.rollbacks.resolve(first.target_id, Resolution.RESTORE, by="somebody")
+        for wish in wishes:
+            with contextlib.suppress(RollbackError):  # what went wrong before may have ended it otherwise
+                process.rollbacks.resolve(first.target_id, wish, by="somebody")
 
     return begin
 
@@ -105,7 +93,7 @@ class Scenario:
     """One kind of operation to break.
 
     ``parks``: the state in which the first update waits for a person. ``sparse``: small runs try only
-    every n-th point of a long one.
+    every n-th point of a long one. ``hears_alerts``: an observer that hears of alerts is a seam, too.
     """
 
     name: str
@@ -116,22 +104,35 @@ class Scenario:
     settings: OperationSettings = SETTINGS
     parks: str = ""
     sparse: int = 1
+    failing_hooks: frozenset[str] = frozenset()
+    hears_alerts: bool = False
 
 
 SCENARIOS = (
     Scenario(name="commit"),
     Scenario(name="commit, resumable", resumable=True),
     Scenario(name="rollback", behaviours=(CRASHES,)),
+    Scenario(name="commit, probes and hooks", settings=PROBED),
+    Scenario(name="rollback, probes and hooks", behaviours=(CRASHES,), settings=PROBED),
+    Scenario(name="a hook fails before the switch", settings=PROBED, failing_hooks=frozenset({"dump"})),
     Scenario(name="abort staging", begin=_abort_when("staging")),
     Scenario(name="abort switching", begin=_abort_when("switching")),
     Scenario(name="abort watching", begin=_abort_when("watching")),
+    Scenario(name="abort watching, probes and hooks", begin=_abort_when("watching"), settings=PROBED),
     Scenario(
         name="hold", behaviours=(GOOD, GOOD), settings=HOLDING,
-        begin=_parked_beside(_no_data_while_watching), parks="Held", sparse=4,
+        begin=_parked_beside(_no_data_while_watching, Resolution.RESTORE), parks="Held", sparse=4,
+        hears_alerts=True,
     ),
     Scenario(
-        name="failed rollback", behaviours=(CRASHES, GOOD), begin=_parked_beside(_old_version_broken),
-        parks="RollbackFailed", sparse=10,
+        name="hold, kept", behaviours=(GOOD,), settings=HOLDING,
+        begin=_parked_beside(_no_data_while_watching, Resolution.KEEP_NEW), parks="Held",
+        hears_alerts=True,
+    ),
+    Scenario(
+        name="failed rollback", behaviours=(CRASHES, GOOD), parks="RollbackFailed", sparse=10,
+        begin=_parked_beside(_old_version_broken, Resolution.KEEP_NEW, Resolution.RESTORE),
+        hears_alerts=True,
     ),
 )  # fmt: skip
 
@@ -153,29 +154,12 @@ class Tally:
         self.coverage |= harness.coverage
 
 
-def faults_at(name: str) -> tuple[Fault, ...]:
-    """What can go wrong at a seam."""
-    if name.startswith("world."):
-        return WORLD_FAULTS
-    if name == "file.write":
-        return (*FILE_FAULTS, Fault.TORN)
-    return FILE_FAULTS if name.startswith("file.") else STORE_FAULTS
-
-
-def mishaps_at(name: str) -> tuple[Fault, ...]:
-    """What people and machines can do at a seam.
-
-    A lease is lost before calls to the store only: between looking at the lease and a call to a runtime
-    that cannot refuse stale writers there is a gap, which the failure model bounds (§3.5) and nothing closes.
-    """
-    return (*MISHAPS, Fault.LEASE_LOST) if name.startswith("store.") else MISHAPS
-
-
 def run_case(scenario: Scenario, store: str, schedule: dict[int, Fault], tally: Tally) -> Harness:
     """One run; a violation is noted with what replays it."""
     harness = Harness(
         store=store, schedule=schedule, behaviours=scenario.behaviours, running=scenario.running,
-        resumable=scenario.resumable, settings=scenario.settings,
+        resumable=scenario.resumable, settings=scenario.settings, failing_hooks=scenario.failing_hooks,
+        hears_alerts=scenario.hears_alerts,
     )  # fmt: skip
     try:
         harness.run(lambda process: scenario.begin(process, harness))
@@ -222,7 +206,7 @@ def singles(
     tally.points += len(names)
     for point in range(first, len(names) + 1, every):
         name = names[point - 1]
-        possible = faults_at(name) + (mishaps_at(name) if mishaps else ())
+        possible = faults_at(name) + (mishaps_at(name, store) if mishaps else ())
         for fault in dict.fromkeys(fault for fault in possible if fault in faults):
             harness = run_case(scenario, store, {point: fault}, tally)
             yield point, fault, list(harness.injector.names)
@@ -238,12 +222,14 @@ def enumerate_faults(
     second_every: int = 1,
     faults: Collection[Fault] = tuple(Fault),
     mishaps: bool = False,
+    all_seconds: bool = False,
 ) -> Tally:
-    """All single faults and, with ``depth=2``, a second crash at every point after each of them.
+    """All single faults and, with ``depth=2``, a second one at every point after each of them.
 
     ``every`` and ``first`` take only every n-th point for the first fault, beginning there;
     ``second_every`` does so with the second. ``faults`` are those that are tried first; with
-    ``mishaps``, what people and machines do is tried at every point as well.
+    ``mishaps``, what people and machines do is tried at every point as well. The second fault is a crash,
+    and another one in turn, or with ``all_seconds`` whatever can happen there.
     """
     tally = Tally()
     for scenario in scenarios:
@@ -253,6 +239,16 @@ def enumerate_faults(
             if depth < 2:
                 continue
             for second in range(point + 1, len(names) + 1, second_every):
-                for again in (Fault.CRASH_BEFORE, Fault.CRASH_AFTER):
+                for again in seconds_at(names[second - 1], store, point + second, all_seconds=all_seconds):
                     run_case(scenario, store, {point: fault, second: again}, tally)
     return tally
+
+
+def seconds_at(name: str, store: str, turn: int, *, all_seconds: bool) -> tuple[Fault, ...]:
+    """What comes second at a seam: a crash before or after it, and one of everything else in turn."""
+    others = tuple(
+        dict.fromkeys(item for item in faults_at(name) + mishaps_at(name, store) if item not in DEATHS)
+    )
+    if all_seconds or not others:
+        return (*DEATHS, *others)
+    return (DEATHS[turn % 2], others[turn % len(others)])

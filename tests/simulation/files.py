@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -14,6 +15,10 @@ from tests.simulation.faults import Crash, Fault, Injector
 class _Content:
     now: bytearray
     durable: bytes
+
+
+def _turned(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 0x40]) + data[at + 1 :]
 
 
 class CrashingFiles:
@@ -31,6 +36,13 @@ class CrashingFiles:
         for content in self._files.values():
             content.now = bytearray(content.durable)
         self._locked.clear()
+
+    def damage(self) -> Callable[[], None]:
+        """Turns a byte in the middle of the journal; what mends it again."""
+        (content,) = (item for path, item in self._names.items() if path.name == "journal.jsonl")
+        at = len(content.durable.rstrip(b"\0")) // 2
+        content.durable = _turned(content.durable, at)
+        return lambda: setattr(content, "durable", _turned(content.durable, at))
 
     def read(self, path: Path) -> bytes | None:
         content = self._files.get(path)
@@ -86,12 +98,14 @@ class CrashingLog:
     def write(self, offset: int, data: bytes) -> None:
         injector = self._files.injector
         following = injector.count + 1
-        if injector.schedule.get(following) is Fault.TORN and not injector.is_quiet:
+        is_alive = not (injector.is_quiet or injector.is_dead)
+        if injector.schedule.get(following) is Fault.TORN and is_alive:
             self._put(offset, data[: len(data) // 2])
             self._content.durable = bytes(self._content.now)
             injector.count += 1
             injector.names.append("file.write")
             injector.on_fault(Fault.TORN, "file.write")
+            injector.is_dead = True
             raise Crash("torn")
         injector.cross("file.write", lambda: self._put(offset, data))
 

@@ -42,21 +42,21 @@ from safeupdater.stores.filesystem import OsFileSystem
 from safeupdater.stores.holder import holder_identity
 from safeupdater.stores.jsonfile import JsonFileStore
 from safeupdater.testing.clock import FakeClock
-from safeupdater.update.executor import UpdateExecutor
+from safeupdater.update.admission import LocalAdmission
 from safeupdater.update.review import PolicyReview
 from safeupdater.update.rollback import RollbackManager
 from tests.simulation.checker import Checker, Violation
 from tests.simulation.crashes import SCENARIOS, Scenario
 from tests.simulation.faults import Injector
-from tests.simulation.harness import (
-    SECRET,
-    AdmitAll,
-    NoChecks,
-    Process,
-    SimulatedPolicy,
+from tests.simulation.harness import LIMITS, Process
+from tests.simulation.settings import SECRET, SimulatedPolicy, add_target
+from tests.simulation.watched import (
+    Seamed,
+    SimulatedChecks,
+    SimulatedHooks,
     WatchedBackend,
+    WatchedExecutor,
     WatchedStore,
-    add_target,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -264,10 +264,13 @@ def _boot(
     backend.checker = checker
     store: Any = WatchedStore(inner, seams, checker)
     holder = holder_identity()
-    executor = UpdateExecutor(
-        [backend], store, clock=clock, checks=NoChecks(), review=PolicyReview(SimulatedPolicy(), store),
-        holder=holder, new_id=lambda: f"op-{secrets.token_hex(6)}", admission=AdmitAll(),
+    review = PolicyReview(SimulatedPolicy(scenario.settings), store)
+    executor = WatchedExecutor(
+        [backend], store, clock=clock, checks=SimulatedChecks(seams), review=review, holder=holder,
+        hooks=SimulatedHooks(seams, checker, scenario.failing_hooks), observers=[Seamed(seams)],
+        new_id=lambda: f"op-{secrets.token_hex(6)}", admission=LocalAdmission(store, LIMITS),
     )  # fmt: skip
+    executor.checker = checker
     return Process(holder, executor, RollbackManager(executor, store, [backend], clock=clock))
 
 

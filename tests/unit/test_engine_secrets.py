@@ -33,7 +33,7 @@ from safeupdater.update import acting
 from safeupdater.update.executor import UpdateExecutor
 from safeupdater.update.review import PolicyReview
 from safeupdater.update.rollback import RollbackManager
-from tests.simulation.harness import SETTINGS, AdmitAll, NoChecks, SimulatedPolicy
+from tests.simulation.settings import SETTINGS, AdmitAll, NoChecks, SimulatedPolicy
 
 SECRETS = tuple(f"hunter{number}-planted-Zq9" for number in range(20))
 HOLDING = attrs.evolve(SETTINGS, rollback=RollbackPolicy(on_inconclusive=OnInconclusive.HOLD))
@@ -162,8 +162,10 @@ def test_a_json_store_has_secrets_in_its_snapshot_files_only(
     files = [path for path in (tmp_path / "s").rglob("*") if path.is_file()]
     outside = [path for path in files if path.parent.name != "snapshots"]
     assert {"journal.jsonl", "state.json"} <= {path.name for path in outside}
-    assert found_in("".join(path.read_text() for path in outside)) == []
-    assert found_in("".join(path.read_text() for path in files)) == list(SECRETS), "the test can find them"
+    assert found_in("".join(path.read_text(errors="replace") for path in outside)) == []
+    assert found_in("".join(path.read_text(errors="replace") for path in files)) == list(SECRETS), (
+        "the test can find them"
+    )
 
 
 def test_an_sql_store_has_secrets_in_its_snapshots_only(
