@@ -10,6 +10,8 @@ from typing import Any, get_origin
 from safeupdater.domain.artifact import Artifact, ChartReference, ImageReference
 from safeupdater.errors import StoreError
 
+_AS_IT_IS = frozenset({str, bool, type(None)})
+
 
 def plain(value: object) -> Any:
     """A copy of a JSON-like value made of dicts, lists, text, numbers, booleans and None only.
@@ -21,7 +23,7 @@ def plain(value: object) -> Any:
 
 
 def _plain(value: object, path: str) -> Any:
-    if value is None or isinstance(value, str | bool):
+    if type(value) in _AS_IT_IS or isinstance(value, str):
         return value
     if isinstance(value, int) and -(2**63) <= value < 2**64:
         return int(value)

@@ -32,7 +32,7 @@ from safeupdater.stores.seal import Seal, is_sealed
 from safeupdater.stores.sqlfile import free_bytes
 from safeupdater.stores.sqljournal import append, ended_before, forget
 from safeupdater.stores.sqlleases import lease_row, write_lease
-from safeupdater.stores.sqlrecords import SELECT_RECORD, delete_record, put_record, this_record
+from safeupdater.stores.sqlrecords import delete_record, get_record, put_record
 from safeupdater.stores.sqlsession import Session, make_engine
 
 _SNAPSHOT = "snapshot"
@@ -97,10 +97,11 @@ class SqlStore:
 
     def get(self, kind: str, key: str) -> Stored[object] | None:
         """See ``StateStore.get``."""
-        row = self._session.read(
-            lambda connection: connection.execute(SELECT_RECORD, this_record(kind, key)).first()
-        )
-        return Stored(self._decode(kind, key, row.body), row.version) if row else None
+        found = self._session.read(lambda connection: get_record(connection, kind, key))
+        if found is None:
+            return None
+        version, body = found
+        return Stored(self._decode(kind, key, body), version)
 
     def put(self, kind: str, key: str, value: object, *, expected: int | None = None) -> int:
         """See ``StateStore.put``."""

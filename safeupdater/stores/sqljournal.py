@@ -13,16 +13,19 @@ from safeupdater.stores import sqlschema as db
 from safeupdater.stores.leases import current
 from safeupdater.stores.rules import Head, Offer, check_version, is_end, operation_open
 from safeupdater.stores.sqlleases import lease_row
+from safeupdater.stores.sqlstatements import Prepared
 
-_SELECT_HEAD = select(db.operations.c.target_id, db.operations.c.version, db.operations.c.is_open).where(
-    db.operations.c.operation_id == bindparam("of_operation")
+_SELECT_HEAD = Prepared(
+    select(db.operations.c.target_id, db.operations.c.version, db.operations.c.is_open).where(
+        db.operations.c.operation_id == bindparam("of_operation")
+    )
 )
-_UPDATE_HEAD = (
+_UPDATE_HEAD = Prepared(
     update(db.operations)
     .where(db.operations.c.operation_id == bindparam("of_operation"))
     .values(version=bindparam("new_version"), is_open=bindparam("new_is_open"))
 )
-_TAKE_POSITIONS = (
+_TAKE_POSITIONS = Prepared(
     update(db.counters)
     .where(db.counters.c.name == "position")
     .values(value=db.counters.c.value + bindparam("count"))
@@ -61,8 +64,11 @@ def append(connection: Connection, offer: Offer, bodies: Sequence[str], lease: L
 
 
 def _head(connection: Connection, operation_id: str) -> Head | None:
-    row = connection.execute(_SELECT_HEAD, {"of_operation": operation_id}).first()
-    return Head(row.target_id, row.version, bool(row.is_open)) if row else None
+    row = _SELECT_HEAD.first(connection, {"of_operation": operation_id})
+    if row is None:
+        return None
+    target_id, version, is_open = row
+    return Head(target_id, version, bool(is_open))
 
 
 def _is_stored(connection: Connection, offer: Offer, bodies: Sequence[str]) -> bool:
@@ -91,8 +97,8 @@ def _free_target(connection: Connection, offer: Offer) -> str:
 
 
 def _next_position(connection: Connection, count: int) -> int:
-    last: int = connection.execute(_TAKE_POSITIONS, {"count": count}).scalar_one()
-    return last - count + 1
+    ((last,),) = _TAKE_POSITIONS.rows(connection, {"count": count})
+    return int(last) - count + 1
 
 
 def _write_head(connection: Connection, offer: Offer, target_id: str, position: int, *, is_new: bool) -> None:
@@ -105,7 +111,7 @@ def _write_head(connection: Connection, offer: Offer, target_id: str, position: 
             connection.execute(insert(db.open_operations).values(**operation, position=position))
         return
     changed = {"new_version": offer.version, "new_is_open": int(not ends)}
-    connection.execute(_UPDATE_HEAD, {"of_operation": offer.operation_id} | changed)
+    _UPDATE_HEAD.rows(connection, {"of_operation": offer.operation_id} | changed)
     if ends:
         connection.execute(delete(db.open_operations).where(db.open_operations.c.target_id == target_id))
 

@@ -8,23 +8,27 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from safeupdater.stores import sqlschema as db
 from safeupdater.stores.leases import LeaseRow
+from safeupdater.stores.sqlstatements import Prepared
 
-_SELECT_LEASE = select(db.leases).where(db.leases.c.key == bindparam("of_key"))
-_UPDATE_LEASE = (
+_FIELDS = ("holder", "epoch", "ttl_s", "renewed_at")
+_SELECT_LEASE = Prepared(
+    select(*(db.leases.c[name] for name in _FIELDS)).where(db.leases.c.key == bindparam("of_key"))
+)
+_UPDATE_LEASE = Prepared(
     update(db.leases)
     .where(db.leases.c.key == bindparam("of_key"))
-    .values({name: bindparam(f"new_{name}") for name in ("holder", "epoch", "ttl_s", "renewed_at")})
+    .values({name: bindparam(f"new_{name}") for name in _FIELDS})
 )
 
 
 def lease_row(connection: Connection, key: str) -> LeaseRow | None:
     """The row of a lease; None where there never was one."""
-    row = connection.execute(_SELECT_LEASE, {"of_key": key}).mappings().first()
+    row = _SELECT_LEASE.first(connection, {"of_key": key})
     if row is None:
         return None
-    renewed_at = datetime.fromtimestamp(row["renewed_at"], UTC)
+    holder, epoch, ttl_s, renewed_at = row
     return LeaseRow(
-        key=key, holder=row["holder"], epoch=row["epoch"], ttl_s=row["ttl_s"], renewed_at=renewed_at
+        key=key, holder=holder, epoch=epoch, ttl_s=ttl_s, renewed_at=datetime.fromtimestamp(renewed_at, UTC)
     )
 
 
@@ -40,4 +44,4 @@ def write_lease(connection: Connection, row: LeaseRow, *, is_new: bool = False) 
         connection.execute(insert(db.leases).values(key=row.key, **values))
     else:
         changed = {f"new_{name}": value for name, value in values.items()}
-        connection.execute(_UPDATE_LEASE, {"of_key": row.key} | changed)
+        _UPDATE_LEASE.rows(connection, {"of_key": row.key} | changed)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, make_url
@@ -20,13 +22,13 @@ from safeupdater.errors import (
     ConfigurationError,
     CorruptState,
     MissingExtraError,
-    SafeUpdaterError,
     StoreError,
     VersionConflict,
 )
 from safeupdater.stores.place import MountTable, is_allowed, system_mounts
 from safeupdater.stores.sqlfile import check_pages, prepare_file, wants_check
 from safeupdater.stores.sqlschema import describe, is_current, migrate
+from safeupdater.stores.sqlstatements import SQLITE, STRAIGHT, run
 
 Result = TypeVar("Result")
 
@@ -91,12 +93,39 @@ def make_engine(url: str, *, allow_network: bool = False, mounts: MountTable = s
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "hide_parameters": True}
     if parsed.get_backend_name() == "postgresql":
         options["connect_args"] = _POSTGRES_OPTIONS
+    else:
+        options["execution_options"] = {STRAIGHT: True}
     try:
         return create_engine(parsed, **options)
     except ImportError as error:
         raise MissingExtraError(
             f"{error.name or 'a database driver'} is not installed: pip install 'safeupdater[sql]'"
         ) from error
+
+
+_IS_SET_UP = "safeupdater"
+
+
+class _Translating:
+    """What a database raises in the body is raised as what it means; one for all, since it keeps nothing."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        match error:
+            case DBAPIError():
+                # The wrapper's text may show the values of a statement: only the driver's error is kept.
+                raise translate(error, self._name) from error.orig
+            case SQLAlchemyError():
+                raise StoreError(f"{self._name}: {type(error).__name__}", transient=True) from None
+            case sqlite3.Error():
+                raise _sqlite_error(error, self._name) from error
 
 
 class _NotBegun(StoreError):
@@ -112,7 +141,8 @@ class Session:
         self._pid = os.getpid()
         self._is_closed = False
         self.name = describe(engine)
-        self.is_shared = engine.dialect.name != "sqlite"
+        self.is_shared = engine.dialect.name != SQLITE
+        self._translating = _Translating(self.name)
         self._begin = _POSTGRES_BEGIN if self.is_shared else _SQLITE_BEGIN
 
     def prepare(self) -> None:
@@ -153,14 +183,14 @@ class Session:
     # inside
 
     def _read(self, query: Callable[[Connection], Result]) -> Result:
-        with self._connection() as connection, self._translating():
+        with self._connection() as connection, self._translating:
             return query(connection)
 
     def _write(self, change: Callable[[Connection], Result]) -> Result:
         with self._connection() as connection:
             self._begin_writing(connection)
             try:
-                with self._translating():
+                with self._translating:
                     result = change(connection)
             except BaseException:
                 self._roll_back(connection)
@@ -176,36 +206,35 @@ class Session:
             # The parent's connections must not be used, nor closed, from here.
             self._engine.dispose(close=False)
             self._pid = os.getpid()
-        with self._translating():
+        with self._translating:
             connection = self._engine.connect()
         try:
-            with self._translating():
-                self._set_up(connection)
+            if _IS_SET_UP not in connection.connection.info:
+                with self._translating:
+                    self._set_up(connection)
             yield connection
         finally:
             with contextlib.suppress(SQLAlchemyError):
                 connection.close()
 
     def _set_up(self, connection: Connection) -> None:
-        info = connection.connection.info
-        if "safeupdater" in info:
-            return
-        if self.is_shared:
-            if self._owned:  # the caller's connections keep the caller's settings
-                connection.exec_driver_sql(_POSTGRES_CONNECTED)
-            info["safeupdater"] = True
-            return
+        if not self.is_shared:
+            self._set_up_sqlite(connection)
+        elif self._owned:  # the caller's connections keep the caller's settings
+            connection.exec_driver_sql(_POSTGRES_CONNECTED)
+        connection.connection.info[_IS_SET_UP] = True
+
+    def _set_up_sqlite(self, connection: Connection) -> None:
         for statement, wanted in _SQLITE_SETTINGS:
             found = connection.exec_driver_sql(statement)
             answer = found.scalar() if found.returns_rows else None
             if wanted is not None and answer != wanted:
                 raise StoreError(f"{self.name}: {statement} gave {answer!a}: changes would not be durable")
-        info["safeupdater"] = True
 
     def _begin_writing(self, connection: Connection) -> None:
         try:
-            with self._translating():
-                connection.exec_driver_sql(self._begin)
+            with self._translating:
+                run(connection, self._begin)
         except BaseException as error:
             self._roll_back(connection)
             if isinstance(error, StoreError) and error.code == "store_unavailable":
@@ -214,8 +243,8 @@ class Session:
 
     def _commit(self, connection: Connection) -> None:
         try:
-            with self._translating():
-                connection.exec_driver_sql("COMMIT")
+            with self._translating:
+                run(connection, "COMMIT")
         except StoreError as error:
             self._roll_back(connection)
             if error.code in ("store_unavailable", "io_error"):
@@ -233,33 +262,20 @@ class Session:
     def _roll_back(self, connection: Connection) -> None:
         try:
             if not connection.invalidated:
-                connection.exec_driver_sql("ROLLBACK")
-        except SQLAlchemyError:
+                run(connection, "ROLLBACK")
+        except (SQLAlchemyError, sqlite3.Error):
             # Not even that: the connection is no good, and the server rolls back what it leaves.
             with contextlib.suppress(SQLAlchemyError):
                 connection.invalidate()
-
-    @contextlib.contextmanager
-    def _translating(self) -> Iterator[None]:
-        try:
-            yield
-        except SafeUpdaterError:
-            raise
-        except DBAPIError as error:
-            # The wrapper's text may show the values of a statement: only the driver's own error is kept.
-            raise translate(error, self.name) from error.orig
-        except SQLAlchemyError as error:
-            raise StoreError(f"{self.name}: {type(error).__name__}", transient=True) from None
 
 
 def translate(error: DBAPIError, name: str) -> StoreError:
     """What a database's error means for the caller; its text shows no value and no password."""
     state = getattr(error.orig, "sqlstate", None)
-    code = getattr(error.orig, "sqlite_errorname", None)
     if isinstance(error, IntegrityError):
-        return VersionConflict(f"{name}: somebody else wrote first; reload and decide again")
-    if code is not None:
-        return _sqlite_error(code, name)
+        return _written_by_others(name)
+    if isinstance(error.orig, sqlite3.Error):
+        return _sqlite_error(error.orig, name)
     if state is None or error.connection_invalidated:
         return StoreError(
             f"{name}: the database does not answer ({type(error.orig).__name__})",
@@ -317,7 +333,20 @@ _POSTGRES: tuple[tuple[str, str, bool, str], ...] = (
 )
 
 
-def _sqlite_error(code: str, name: str) -> StoreError:
+def _written_by_others(name: str) -> VersionConflict:
+    return VersionConflict(f"{name}: somebody else wrote first; reload and decide again")
+
+
+def _sqlite_error(error: sqlite3.Error, name: str) -> StoreError:
+    if isinstance(error, sqlite3.IntegrityError):
+        return _written_by_others(name)
+    code = getattr(error, "sqlite_errorname", None)
+    if code is None:  # the driver's own word, such as on a connection that was closed
+        return StoreError(
+            f"{name}: the database does not answer ({type(error).__name__})",
+            code="store_unavailable",
+            transient=True,
+        )
     for prefix, kind, ours, transient, meaning in _SQLITE:
         if code.startswith(prefix):
             return kind(f"{name}: {meaning}", code=ours, transient=transient)
