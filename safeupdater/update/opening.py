@@ -41,6 +41,7 @@ from safeupdater.protocols import (
 from safeupdater.update import accounts, acting
 from safeupdater.update.acting import CALL_DEADLINE_S
 from safeupdater.update.flight import LEASE_S, Flight
+from safeupdater.update.journaled import journaled
 from safeupdater.update.machine import is_ended, is_parked, replay
 from safeupdater.update.notifier import Notifier
 from safeupdater.update.result import OperationResult, refusal, rests, unknown
@@ -153,7 +154,7 @@ class Opener:
             operation_id=self._ports.new_id(),
             target_id=planned.target_id,
             planned=planned,
-            settings=settings,
+            settings=journaled(settings),
             steps=_with_hooks(steps, settings),
             restores=restores,
             can_resume=backend.can_resume_switch,
