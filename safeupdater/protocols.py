@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import attrs
@@ -80,6 +81,7 @@ class AssetPolicy:
     """What a policy says about one asset: how to choose, decide, run and watch.
 
     ``fingerprint`` is the hash of everything in it that matters; a plan item's hash covers it.
+    ``approvers`` are globs for those who may approve, case-sensitive; none: everybody.
     """
 
     gate: Gate
@@ -92,6 +94,11 @@ class AssetPolicy:
     max_major_step: int = 500
     max_concurrent: int = 1
     approval_ttl_s: float = 86_400.0
+    approvers: tuple[str, ...] = ()
+
+    def lets_approve(self, approver: str) -> bool:
+        """Whether somebody may approve updates of the asset."""
+        return not self.approvers or any(fnmatchcase(approver, pattern) for pattern in self.approvers)
 
 
 class PolicySource(Protocol):

@@ -70,6 +70,7 @@ def asset_policy(plain: dict[str, Plain]) -> AssetPolicy:
         max_major_step=settings.max_major_step,
         max_concurrent=settings.max_concurrent,
         approval_ttl_s=settings.approval_ttl,
+        approvers=settings.approvers,
     )
 
 

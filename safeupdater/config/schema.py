@@ -307,6 +307,10 @@ class Settings:
         duration(1, 365 * _DAY_S), "How long an approval is good.",
         default=_ASSET_POLICY["approval_ttl_s"].default,
     )  # fmt: skip
+    approvers: tuple[str, ...] = key(
+        set_of(GLOB), "Who may approve updates, by the names that they are approved under; none listed: all.",
+        default=(),
+    )  # fmt: skip
     max_concurrent: int = key(
         whole(1, 10_000), "How many updates run at a time per host, namespace and release.",
         default=_ASSET_POLICY["max_concurrent"].default,

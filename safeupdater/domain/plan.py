@@ -128,6 +128,8 @@ class Plan:
 class Approval:
     """Somebody's consent to one planned update, bound to its hash; good once and until ``expires_at``.
 
+    An update that ends before anything was changed gives it back, unless somebody asked to stop it.
+
     ``changes`` keeps what was approved, so that it stays the choice when newer versions appear. ``bulk``
     marks consent given to many at once, which never covers ``manual_approval``. ``used_by`` is the
     operation that took it, None while it is unused.

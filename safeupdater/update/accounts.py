@@ -6,6 +6,7 @@ only writes it again.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -23,7 +24,7 @@ from safeupdater.domain.operation import (
     RollbackRecord,
     Verdict,
 )
-from safeupdater.domain.plan import situation_of
+from safeupdater.domain.plan import Approval, situation_of
 from safeupdater.errors import VersionConflict
 from safeupdater.protocols import StateStore
 from safeupdater.update import breaker
@@ -60,9 +61,23 @@ def settle(
         left = tuple(change.current for change in opened.changes)
         reason = opened.planned.decision.reason
         put_in(store, opened, left, reason=reason, blame=Blame.REQUEST, now=now)
+    if ending.outcome is Outcome.ABORTED and ending.code != "abort_requested":
+        _give_back_approval(store, opened)
     if opened.restores is None:
         _tell_breaker(store, operation, ending, started=started, now=now)
     record_outcome(store, opened, ending, started=started, now=now)
+
+
+def _give_back_approval(store: StateStore, opened: OperationPlanned) -> None:
+    """What was approved did not happen and nothing was changed: the approval is good again, for its time."""
+    key = opened.planned.hash
+    stored = store.get("approval", key)
+    if stored is None or not isinstance(stored.value, Approval):
+        return
+    if stored.value.used_by == opened.operation_id:
+        # Somebody who approves again meanwhile has the last word.
+        with contextlib.suppress(VersionConflict):
+            store.put("approval", key, attrs.evolve(stored.value, used_by=None), expected=stored.version)
 
 
 def _tell_breaker(

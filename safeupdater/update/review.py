@@ -69,6 +69,10 @@ class PolicyReview:
         if policy_hash(policies) != planned.policy_hash:
             message = "the policy changed since the plan was made: plan again"
             return refusal(planned, "policy_changed", message)
+        if approval is not None and not all(
+            policy.lets_approve(approval.approver) for policy in policies.values()
+        ):
+            return refusal(planned, "not_an_approver", f"{approval.approver} may not approve this update")
         consent = approval.consent if approval is not None else None
         for change in planned.changes:
             blocked = self._blocked(planned, assets[change.asset_id], change, now, consent)

@@ -237,7 +237,8 @@ class Updater:
         """Consents to one planned update: good once, for ``ttl_s`` seconds (the policy's, by default).
 
         Raises:
-            UpdateError: the update is rejected, needs no approval, or may not be approved in bulk.
+            UpdateError: the update is rejected, needs no approval, may not be approved in bulk, or not by
+                this approver. Who that is was for the caller to find out: a name is believed.
         """
         verdict = update.decision.verdict
         if verdict not in (Verdict.REVIEW_REQUIRED, Verdict.MANUAL_APPROVAL):
@@ -247,6 +248,7 @@ class Updater:
             )
         if bulk and verdict is Verdict.MANUAL_APPROVAL:
             raise UpdateError(f"{update.target_id} must be approved by itself", code="not_in_bulk")
+        self._require_approver(update, approver)
         now = self.clock.now()
         ttl = timedelta(seconds=self._approval_ttl_s(update) if ttl_s is None else ttl_s)
         approval = Approval(
@@ -255,6 +257,17 @@ class Updater:
         )  # fmt: skip
         self.store.put("approval", update.hash, approval)
         return approval
+
+    def _require_approver(self, update: PlannedUpdate, approver: str) -> None:
+        for change in update.changes:
+            asset = self.inventory.get(change.asset_id)
+            policy = self.policy.for_asset(asset) if asset else self.policy.defaults()
+            if not policy.lets_approve(approver):
+                raise UpdateError(
+                    f"{approver} may not approve updates of {change.asset_id}: the policy lets "
+                    f"{', '.join(policy.approvers)} (approvers)",
+                    code="not_an_approver",
+                )
 
     def apply(
         self, plan: Plan | None = None, *, targets: Iterable[str] | None = None, max_in_flight: int = 8

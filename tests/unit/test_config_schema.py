@@ -31,6 +31,8 @@ GOOD: list[dict[str, Any]] = [
         "registries": ["ghcr.io"],
         "repositories": ["*/shop/*"],
     },
+    {"approvers": ["ann", "oncall-*"]},
+    {"image_changes": "review"},
     {"skip_versions": ["1.25.3", "latest"], "allow_owners": ["helm/*"], "gates": ["acme.hours"]},
     {"enabled": False, "max_concurrent": 2, "approval_ttl": "12h", "unrunnable": "commit", "stop_timeout": 0},
     {"image_changes": "review"},
