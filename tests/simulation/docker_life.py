@@ -298,17 +298,22 @@ class Life:
         raise Violation("operations do not end")
 
     def collect(self) -> None:
-        """Lets all times of keeping pass and clears up, as the next run of the updater does."""
+        """Lets all times of keeping pass and clears up, as the next runs of the updater do.
+
+        What the daemon did not answer for is left for the next time.
+        """
         self.collecting = True
         self.clock.advance(_RETAINED.total_seconds())
         assert self._process is not None
         for attempt in range(4):
             try:
                 self._process[1].collect()
-                return
             except BackendError:
                 if attempt == 3:
                     raise
+                continue
+            if not any(True for _ in self.store.iterate("snapshot")):
+                return
 
     def states(self, *, unfinished: bool = False) -> list[Any]:
         """The states of all operations, or of those that have not ended."""
