@@ -39,7 +39,7 @@ from safeupdater.stores.jsonrecords import (
 from safeupdater.stores.leases import IsDead, LeaseRow, LeaseWatch
 from safeupdater.stores.place import MountTable, require_local, require_safe, system_mounts
 from safeupdater.stores.reserve import Reserve
-from safeupdater.stores.rules import is_way_back
+from safeupdater.stores.rules import is_end, is_way_back
 from safeupdater.stores.snapshotfiles import FileValue, SnapshotFiles
 
 STATE = "state.json"
@@ -77,6 +77,7 @@ class JsonFileStore:
         self._files = files or OsFileSystem()
         self._snapshots = SnapshotFiles(self._files, self._directory)
         self._reserve = Reserve(self._files, self._directory)
+        self._going_back: set[str] = set()
         self._book = Book(LeaseWatch(self._clock, is_dead))
         self._mutex = threading.RLock()
         self._pid = os.getpid()
@@ -180,6 +181,7 @@ class JsonFileStore:
                     lambda: self._book.apply_entries(entries),
                     is_way_back=any(is_way_back(event) for event in events),
                 )
+                self._note_way_back(operation_id, events)
         return expected_version + len(events)
 
     def load(self, operation_id: str, after: int = 0) -> tuple[JournalEntry, ...]:
@@ -285,6 +287,9 @@ class JsonFileStore:
                 self._log = JournalLog(self._files, self._directory, found)
                 self._snapshots.remove_all_but(self._file_values())
                 self._reserve.fill()
+                for opened in self._book.unfinished():
+                    entries = self._book.load(opened.operation_id, 0)
+                    self._note_way_back(opened.operation_id, [entry.event for entry in entries])
         except BaseException:
             if self._lock is not None:
                 self._lock.release()
@@ -324,7 +329,11 @@ class JsonFileStore:
     def _is_ours(self) -> bool:
         return os.getpid() == self._pid
 
-    def _write(self, record: dict[str, Any], apply: Callable[[], None], *, is_way_back: bool = False) -> None:
+    def _write(
+        self, record: dict[str, Any], apply: Callable[[], None], *, is_way_back: bool | None = None
+    ) -> None:
+        if is_way_back is None:  # leases, assets, quarantines: what a way back needs besides its own events
+            is_way_back = bool(self._going_back)
         try:
             self._writable().write(record, apply)
         except StoreError as error:
@@ -332,6 +341,12 @@ class JsonFileStore:
                 raise
             self._writable().write(record, apply)
         self._is_checkpointed = False
+
+    def _note_way_back(self, operation_id: str, events: Sequence[Event]) -> None:
+        if is_end(events[-1]):
+            self._going_back.discard(operation_id)
+        elif any(is_way_back(event) for event in events):
+            self._going_back.add(operation_id)
 
     def _write_lease(self, row: LeaseRow) -> LeaseRow:
         self._write(lease_record(row), lambda: self._book.apply_lease(row))

@@ -197,6 +197,25 @@ def test_the_way_back_is_journaled_on_a_full_disk(event: Event) -> None:
         assert again.load("op-1")[-1].event == event
 
 
+@pytest.mark.parametrize("is_reopened", [False, True])
+def test_what_a_way_back_needs_besides_its_events_gets_the_room_too(is_reopened: bool) -> None:
+    disk, store = full()
+    disk.capacity_bytes = None
+    lease = store.acquire("web", "me", 60)
+    assert lease is not None
+    store.append("op-1", WAY_BACK[:2], expected_version=2, at=START)
+    if is_reopened:
+        abandon(store)
+        store = JsonFileStore("s", FakeClock(), files=disk)
+    disk.capacity_bytes = disk.used_bytes
+    store.renew(lease, 60)
+    store.put("setting", "quarantined", 1)
+    store.append("op-1", [WAY_BACK[-1]], expected_version=4, at=START)
+    disk.capacity_bytes = disk.used_bytes
+    with pytest.raises(StoreError):
+        store.put("setting", "what has nothing to do with it", 1)
+
+
 def test_room_that_was_used_is_kept_again_when_there_is_some() -> None:
     disk, store = full()
     store.append("op-1", [WAY_BACK[-1]], expected_version=2, at=START)
