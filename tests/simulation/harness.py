@@ -82,6 +82,7 @@ class Harness:
         self.backend = WatchedBackend(self.world, can_resume_switch=resumable)
         self.coverage: set[tuple[str, Fault]] = set()
         self.faults = 0
+        self._parked: dict[str, tuple[Any, bool]] = {}
         is_probed = bool(settings.hooks or settings.health.checks)
         self._observers: list[Observer] = [self]
         if is_probed or hears_alerts:
@@ -261,8 +262,12 @@ class Harness:
         """The operations that are under way: neither ended nor waiting for a person."""
         found = []
         for opened in self.inner.unfinished():
-            state = replay(entry.event for entry in self.inner.load(opened.operation_id))
-            if not is_parked(state):
+            entries = self.inner.load(opened.operation_id)
+            known = (len(entries), entries[-1].event)
+            if self._parked.get(opened.operation_id, (None, False))[0] != known:
+                state = replay(entry.event for entry in entries)
+                self._parked[opened.operation_id] = (known, is_parked(state))
+            if not self._parked[opened.operation_id][1]:
                 found.append(opened.operation_id)
         return found
 

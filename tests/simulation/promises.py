@@ -50,7 +50,7 @@ def _kills(name: str, store: str, count: int, seed: int) -> Row:
     tally = kills.run_kills(store, count, seed)
     return Row(
         what=f"kill -9, {name}", runs=tally.runs, violations=tally.violations, checked=tally.checked,
-        figures={"killed": tally.killed},
+        figures={"killed": tally.killed, "seconds to recover": tally.slowest_s},
     )  # fmt: skip
 
 
@@ -132,6 +132,8 @@ SUITES = {
     "PostgreSQL restarted during recovery": ("tests/live/test_engine_postgres.py", "goes_away_during_recov"),
     "a bad digest under 100 tags for 30 days": ("tests/unit/test_rollback_recovery.py", "under_100_tags"),
     "20 secrets planted in snapshots": ("tests/unit/test_engine_secrets.py", ""),
+    "partial and lying tag lists (I8)": ("tests/unit/test_registry_listings.py", ""),
+    "shuffled tag lists and assets (I8)": ("tests/property/test_planning_laws.py", "shuffling or chosen"),
 }
 """Line of the table → the tests that try it, and which of them."""
 
