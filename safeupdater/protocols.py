@@ -286,7 +286,8 @@ class Backend(Protocol):
 
     A backend is called on a further thread and given up after ``deadline_s`` of the operation, unless it has
     an attribute ``keeps_deadlines`` that is true: then its calls end in time by themselves. The same holds
-    for sources of tags and facts, for hooks and for an admission.
+    for sources of tags and facts, for hooks and for an admission. One that is also ``SlowSteps`` says which
+    steps need more time than usual.
     """
 
     @property
@@ -364,6 +365,17 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Gives back connections."""
+        ...
+
+
+class SlowSteps(Protocol):
+    """A backend with steps that may take longer than two minutes, or half an hour while staging."""
+
+    def step_time_s(self, operation: OperationContext, phase: Phase, step: str) -> float:
+        """How long that step may take at most; 0 for the usual time. Asks nobody.
+
+        ``deadline_s`` and the lease on the target follow it.
+        """
         ...
 
 

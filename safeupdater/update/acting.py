@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -40,6 +40,7 @@ from safeupdater.protocols import (
 )
 from safeupdater.update.states import Perform
 
+_StepTime = Callable[[OperationContext, Phase, str], float]
 HOOK_PREFIX = "hook:"
 ROOM_BYTES = 16 * 1024 * 1024
 """What a store must have left before an update begins; its journal takes up some 5 kB."""
@@ -274,13 +275,14 @@ def _run_hook(backend: Backend, context: OperationContext, hooks: Hooks | None, 
     return hooks.run(hook, context, target)
 
 
-def deadline_s(settings: OperationSettings, command: Perform) -> float:
-    """How long a step may take: its phase's time, or a hook's own where that is longer."""
+def deadline_s(backend: Backend, context: OperationContext, command: Perform) -> float:
+    """How long a step may take: its phase's time, or its own where that is longer."""
     phase_s = STAGING_DEADLINE_S if command.phase is Phase.STAGING else CALL_DEADLINE_S
-    if not command.step.startswith(HOOK_PREFIX):
-        return phase_s
-    hook = _hook_named(settings, command.step.removeprefix(HOOK_PREFIX))
-    return max(phase_s, hook.timeout_s + _HOOK_MARGIN_S) if hook is not None else phase_s
+    if command.step.startswith(HOOK_PREFIX):
+        hook = _hook_named(context.settings, command.step.removeprefix(HOOK_PREFIX))
+        return max(phase_s, hook.timeout_s + _HOOK_MARGIN_S) if hook is not None else phase_s
+    own: _StepTime | None = getattr(backend, "step_time_s", None)
+    return phase_s if own is None else max(phase_s, own(context, command.phase, command.step))
 
 
 def _hook_named(settings: OperationSettings, name: str) -> Hook | None:

@@ -349,7 +349,7 @@ class UpdateExecutor:
         if flight.intended is not flight.state:
             flight.happened(StepIntended(phase=command.phase, step=command.step))
             flight.intended = flight.state
-        deadline_s = acting.deadline_s(flight.opened.settings, command)
+        deadline_s = acting.deadline_s(flight.backend, flight.context, command)
         self._make_sure(flight, deadline_s)
         if flight.intended is not flight.state:
             return  # somebody asked to stop meanwhile: decide again

@@ -127,6 +127,13 @@ class GuardedBackend:
         """As the backend says: a pure function, so it is called directly."""
         return self.inner.steps(planned, settings)
 
+    def step_time_s(self, operation: OperationContext, phase: Phase, step: str) -> float:
+        """As the backend says, where it does."""
+        ask: Callable[[OperationContext, Phase, str], float] = getattr(
+            self.inner, "step_time_s", lambda *_: 0.0
+        )
+        return ask(operation, phase, step)
+
     def scan(self) -> ScanReport:
         """Everything that it finds, within ten minutes."""
         return _asked(self._patience, self.inner.scan, SCAN_S, _scan_late, key="scan")

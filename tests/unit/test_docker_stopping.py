@@ -10,7 +10,7 @@ import requests
 
 from safeupdater.backends.docker import DockerBackend
 from safeupdater.domain.artifact import ImageReference
-from safeupdater.domain.operation import OperationSettings
+from safeupdater.domain.operation import OperationSettings, Phase
 from safeupdater.testing.driving import Drive, operation_for
 from safeupdater.testing.fake_docker import FakeDocker
 from safeupdater.testing.fake_docker_http import FakeTransport
@@ -50,6 +50,20 @@ class Scene:
         (asset,) = backend.scan().assets
         operation = operation_for(asset, ImageReference.parse(f"{APP}:1.0.1@{digest}"))
         Drive(backend, attrs.evolve(operation, settings=settings, deadline_s=5.0)).update()
+
+    def step_time_s(self, step: str, stop_timeout_s: float = 10.0, **config: Any) -> float:
+        self.daemon.run("web", f"{APP}:1.0.0", **config)
+        self.daemon.run("log", f"{APP}:1.0.0", HostConfig={"NetworkMode": "container:web"}, StopTimeout=7)
+        digest = self.daemon.release(f"{APP}:1.0.1", **self.image)
+        backend = DockerBackend(self.daemon.client(lambda _: self.transport), host="h", own_container=None)
+        asset = next(asset for asset in backend.scan().assets if asset.name == "web")
+        drive = Drive(backend, operation_for(asset, ImageReference.parse(f"{APP}:1.0.1@{digest}")))
+        drive.capture()
+        settings = OperationSettings(stop_timeout_s=stop_timeout_s)
+        calls = len(self.transport.allowed)
+        found = backend.step_time_s(attrs.evolve(drive.operation, settings=settings), Phase.SWITCHING, step)
+        assert len(self.transport.allowed) == calls, "it asks nobody"
+        return found
 
     def allowed_s(self, call: str) -> float:
         (found,) = [timeout_s for name, timeout_s in self.transport.allowed if name == call]
@@ -110,3 +124,18 @@ def test_a_label_that_is_no_signal_is_refused_before_anything_is_done(text: str)
     report = backend.preflight(operation_for(asset, ImageReference.parse(f"{APP}:1.0.1@sha256:{'0' * 64}")))
     assert report.refusal is not None
     assert (report.refusal.code, LABEL in report.refusal.message) == ("bad_label", True)
+
+
+@pytest.mark.parametrize(
+    ("step", "config", "policy_s", "expected_s"),
+    [
+        ("park_old", {"StopTimeout": 600}, 10.0, 600 + 7 + 2 * 15),
+        ("stop_new", {}, 90.0, 90 + 7 + 2 * 15),
+        ("remove_old", {"StopTimeout": -1}, 10.0, 3600 + 7 + 2 * 15),
+        ("take_name", {"StopTimeout": 600}, 10.0, 0.0),
+    ],
+)
+def test_a_step_that_stops_containers_may_take_the_time_that_all_of_them_have(
+    step: str, config: dict[str, Any], policy_s: float, expected_s: float
+) -> None:
+    assert Scene().step_time_s(step, policy_s, **config) == expected_s

@@ -12,7 +12,7 @@ import attrs
 
 from safeupdater.backends.docker import staging, switching
 from safeupdater.backends.docker.client import DockerApi, Json, connect
-from safeupdater.backends.docker.daemon import Daemon
+from safeupdater.backends.docker.daemon import Daemon, stop_time_s
 from safeupdater.backends.docker.listing import ContainerFilter
 from safeupdater.backends.docker.logins import Logins, MachineLogins
 from safeupdater.backends.docker.observing import ContainerTarget, network_owner, observe_new, observe_old
@@ -56,6 +56,7 @@ STEPS = Steps(
     discarding=("remove_candidate", "restore_tag", "release_old_image"),
     resuming=("start_new", "give_policy"),
 )  # fmt: skip
+_STOPPING = frozenset({"park_old", "remove_old", "stop_new", "remove_candidate"})
 
 
 class DockerBackend:
@@ -153,6 +154,13 @@ class DockerBackend:
     def steps(self, planned: PlannedUpdate, settings: OperationSettings) -> Steps:
         """The named steps of an update; every container takes the same."""
         return STEPS
+
+    def step_time_s(self, operation: OperationContext, phase: Phase, step: str) -> float:
+        """How long a step that stops containers may take: the times that these have to stop, together."""
+        if step not in _STOPPING:
+            return 0.0
+        work = self._work(operation)
+        return sum(stop_time_s(work.grace_s(member.config)) for member in work.members)
 
     def close(self) -> None:
         """Gives back connections."""

@@ -16,6 +16,11 @@ _STOPS_BY_SIGNAL = (1, 42)
 _MAX_OUTPUT = 8192
 
 
+def stop_time_s(grace_s: int) -> float:
+    """How long a stop may take with a grace; a negative one is Docker's word for any time at all."""
+    return (grace_s if grace_s >= 0 else _ANY_TIME_S) + _STOP_MARGIN_S
+
+
 class Daemon:
     """One daemon, within the deadline of one step. What is not there is None; no answer raises."""
 
@@ -73,11 +78,8 @@ class Daemon:
             f"stop {container_id[:12]}",
             params=params,
             accept=(204, 304, 404),
-            timeout_s=self._stop_timeout_s(grace_s),
+            timeout_s=max(self._deadline_s, stop_time_s(grace_s)),
         )
-
-    def _stop_timeout_s(self, grace_s: int) -> float:
-        return max(self._deadline_s, (grace_s if grace_s >= 0 else _ANY_TIME_S) + _STOP_MARGIN_S)
 
     def _end_by(self, container_id: str, signal: str, grace_s: int) -> None:
         """Sends a signal and waits for the end or the grace: before API 1.42 a stop takes no signal."""

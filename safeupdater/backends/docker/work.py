@@ -99,12 +99,14 @@ class Work:
             inspect = self.daemon.inspect(str(inspect["Id"])) or inspect
         if is_running(inspect):
             config = section(inspect, "Config")
-            grace = config.get("StopTimeout")
-            if grace is None:
-                grace = math.ceil(self.operation.settings.stop_timeout_s)
             # Without a label the daemon goes by the container's signal, then its image's, then SIGTERM.
             signal = str(section(config, "Labels").get(STOP_SIGNAL_LABEL) or "")
-            self.daemon.stop(str(inspect["Id"]), int(grace), signal)
+            self.daemon.stop(str(inspect["Id"]), self.grace_s(config), signal)
+
+    def grace_s(self, config: Json) -> int:
+        """How long a container has to stop: as it says itself, else as the policy says; below 0: any time."""
+        own = config.get("StopTimeout")
+        return math.ceil(self.operation.settings.stop_timeout_s) if own is None else int(own)
 
     def set_policy(self, inspect: Json, policy: Json) -> bool:
         """Gives a container a restart policy; False where it had it already."""

@@ -1,4 +1,4 @@
-"""Hooks and the lease: a hook may take its own time-out, and nobody else runs it meanwhile."""
+"""Long steps and the lease: a hook or a stop may take its own time, and nobody else does it meanwhile."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from safeupdater.domain.operation import Outcome, StepOutcome
+from safeupdater.update.guarded import GuardedBackend
 from tests.support.engine import Bench, policy_with
 
 
@@ -52,3 +53,27 @@ def test_after_a_long_hook_the_lease_is_no_longer_than_usual() -> None:
     bench.clock.advance(601.0)
     bench.process().recover()
     assert bench.state(operation_id) == "Succeeded"
+
+
+@pytest.mark.parametrize("is_guarded", [False, True], ids=["direct", "guarded"])
+def test_a_step_that_takes_long_keeps_the_lease_for_the_time_that_its_backend_names(is_guarded: bool) -> None:
+    bench = Bench()
+    seen: list[str] = []
+    inner = bench.backend
+    perform = inner.perform
+
+    def slow(operation: Any, phase: Any, step: str, report: Any) -> StepOutcome:
+        if step == "park" and not seen:
+            assert operation.deadline_s == 3600.0
+            bench.clock.advance(3500.0)  # a database that takes its time to stop
+            seen.extend(item.code for item in bench.process().recover())
+        outcome: StepOutcome = perform(operation, phase, step, report)
+        return outcome
+
+    inner.perform = slow
+    inner.step_time_s = lambda operation, phase, step: 3600.0 if step == "park" else 0.0
+    updater = bench.process(backends=[GuardedBackend(inner) if is_guarded else inner])
+
+    (result,) = updater.executor.run([bench.plan()])
+    assert result.outcome is Outcome.SUCCEEDED
+    assert seen == ["target_busy"]
