@@ -17,9 +17,12 @@ from safeupdater.gates.timing import is_usable, no_time
 _FIRST_REST_S = 3600.0
 _LONGEST_REST_S = 86_400.0
 _OF_THE_MOMENT = frozenset(
-    {"abort_requested", "concurrency", "cooldown", "rollback_budget_spent", "breaker_open"}
-)
-"""Ends that say nothing about the next attempt, or have a time of their own."""
+    {
+        "abort_requested", "interrupted", "not_running",
+        "concurrency", "cooldown", "rollback_budget_spent", "breaker_open",
+    }
+)  # fmt: skip
+"""Ends that say nothing about the next attempt, or that something else decides on anew."""
 
 
 @attrs.frozen

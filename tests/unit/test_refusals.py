@@ -168,3 +168,22 @@ def test_recording_a_refusal_twice_counts_it_once() -> None:
     asset = bench.updater.inventory.get(WEB)
     assert asset is not None
     assert asset.with_record(asset.update_history[-1]).update_history == asset.update_history
+
+
+def test_what_did_not_run_for_a_moment_is_tried_as_soon_as_it_does() -> None:
+    bench = Bench()
+    update = bench.plan()
+    bench.world.stop("web")
+    assert bench.run(update).code == "not_running"
+    bench.world.start("web")
+    assert outcomes(bench.apply()) == [Outcome.SUCCEEDED]
+
+
+def test_an_update_that_a_crash_interrupted_before_it_touched_anything_is_tried_in_the_next_round() -> None:
+    bench = Bench()
+    operation_id = bench.open()
+    bench.steps_until(operation_id, "Capturing")
+    bench.kill(bench.updater)
+    bench.updater = bench.process()
+    assert outcomes(bench.updater.recover()) == [Outcome.ABORTED]
+    assert outcomes(bench.apply()) == [Outcome.SUCCEEDED]
