@@ -82,7 +82,7 @@ class History:
         self.planned_faults = self.random.choice((0, 1, 2, 3, 5, 8, 20))
         self.rounds = self.random.choice((0, 0, 0, 0, 0, 0, 3, 8))
         # In some histories nothing fails, but one kind of person comes again and again.
-        self.meddler = self.random.choice((*[None] * 4, Fault.ABORT, Fault.EDITED, Fault.RESTART))
+        self.meddler = self.random.choice((None, None, Fault.ABORT, Fault.EDITED, *[Fault.RESTART] * 3))
         self.harness.injector.choose = self._choose
 
     # --- faults ---------------------------------------------------------------------------------------------
