@@ -96,13 +96,18 @@ def _plugin_late(message: str) -> PluginError:
 
 
 class GuardedBackend:
-    """A backend whose calls end by ``deadline_s`` of the operation; each operation hangs by itself."""
+    """A backend whose calls end by ``deadline_s`` of the operation; each operation hangs by itself.
+
+    What only reads hangs by itself too: a step waits for an earlier one that may yet act on the same target,
+    and never for a look or a probe.
+    """
 
     keeps_deadlines = True
 
     def __init__(self, inner: Backend) -> None:
         self.inner = inner
-        self._patience = Patience(f"the backend {type(inner).__name__}")
+        what = f"the backend {type(inner).__name__}"
+        self._effects, self._reads = Patience(what), Patience(what)
 
     @property
     def name(self) -> str:
@@ -136,57 +141,72 @@ class GuardedBackend:
 
     def scan(self) -> ScanReport:
         """Everything that it finds, within ten minutes."""
-        return _asked(self._patience, self.inner.scan, SCAN_S, _scan_late, key="scan")
+        return _asked(self._reads, self.inner.scan, SCAN_S, _scan_late, key="scan")
 
     def preflight(self, operation: OperationContext) -> PreflightReport:
         """As the backend says."""
-        return self._of(operation, lambda: self.inner.preflight(operation))
+        return self._ask_read("preflight", operation, lambda: self.inner.preflight(operation))
 
     def capture(self, operation: OperationContext) -> Snapshot:
         """As the backend says."""
-        return self._of(operation, lambda: self.inner.capture(operation))
+        return self._ask_effect(operation, lambda: self.inner.capture(operation))
 
     def perform(self, operation: OperationContext, phase: Phase, step: str, report: Report) -> StepOutcome:
         """As the backend says."""
-        return self._of(operation, lambda: self.inner.perform(operation, phase, step, report))
+        return self._ask_effect(operation, lambda: self.inner.perform(operation, phase, step, report))
 
     def observe(self, operation: OperationContext, *, old: bool = False) -> Observation:
         """As the backend says."""
-        return self._of(operation, lambda: self.inner.observe(operation, old=old))
+        return self._ask_read(
+            _side("observe", old), operation, lambda: self.inner.observe(operation, old=old)
+        )
 
     def probe_target(self, operation: OperationContext, *, old: bool = False) -> ProbeTarget:
         """What the backend gives, guarded as well."""
-        target = self._of(operation, lambda: self.inner.probe_target(operation, old=old))
-        return _GuardedTarget(target, self._patience, operation.operation_id)
+        side = _side("probe", old)
+        target = self._ask_read(side, operation, lambda: self.inner.probe_target(operation, old=old))
+        return _GuardedTarget(target, self._reads, f"{side}:{operation.operation_id}")
 
     def collect(self, expired: Sequence[Snapshot], kept: Sequence[Snapshot]) -> tuple[str, ...]:
         """As the backend says."""
         collect = lambda: self.inner.collect(expired, kept)  # noqa: E731
-        return _asked(self._patience, collect, SCAN_S, _unanswered, key="collect")
+        return _asked(self._effects, collect, SCAN_S, _unanswered, key="collect")
 
     def close(self) -> None:
         """Gives back connections, unless that takes longer than a minute."""
-        _asked(self._patience, self.inner.close, QUESTION_S, _unanswered, key="close")
+        _asked(self._effects, self.inner.close, QUESTION_S, _unanswered, key="close")
 
-    def _of(self, operation: OperationContext, call: Callable[[], Result]) -> Result:
+    def _ask_effect(self, operation: OperationContext, call: Callable[[], Result]) -> Result:
         """Under one key per operation: a call that still hangs may yet act on the same target."""
-        return _asked(self._patience, call, operation.deadline_s, _unanswered, key=operation.operation_id)
+        return _asked(self._effects, call, operation.deadline_s, _unanswered, key=operation.operation_id)
+
+    def _ask_read(self, what: str, operation: OperationContext, call: Callable[[], Result]) -> Result:
+        """Under a key of its own: a look that hangs changes nothing, so nothing waits for it."""
+        key = f"{what}:{operation.operation_id}"
+        return _asked(self._reads, call, operation.deadline_s, _unanswered, key=key)
+
+
+def _side(what: str, old: bool) -> str:
+    return f"{what} old" if old else what
 
 
 @attrs.frozen
 class _GuardedTarget:
+    """One version of a target; each address and each command hangs by itself."""
+
     inner: ProbeTarget
     patience: Patience
     key: str
 
     def address(self, port: int | None) -> tuple[str, int] | None:
-        return self._ask(lambda: self.inner.address(port), ADDRESS_S)
+        return self._ask(lambda: self.inner.address(port), ADDRESS_S, f"address {port}")
 
     def execute(self, argv: Sequence[str], timeout_s: float) -> ExecResult:
-        return self._ask(lambda: self.inner.execute(argv, timeout_s), timeout_s + _MARGIN_S)
+        within_s = timeout_s + _MARGIN_S
+        return self._ask(lambda: self.inner.execute(argv, timeout_s), within_s, f"execute {tuple(argv)!r}")
 
-    def _ask(self, call: Callable[[], Result], timeout_s: float) -> Result:
-        return _asked(self.patience, call, timeout_s, _unanswered, key=self.key)
+    def _ask(self, call: Callable[[], Result], timeout_s: float, what: str) -> Result:
+        return _asked(self.patience, call, timeout_s, _unanswered, key=f"{self.key}:{what}")
 
 
 class GuardedTags:

@@ -14,8 +14,9 @@ from safeupdater.backends.memory import MemoryBackend, MemoryWorld
 from safeupdater.config import Policy
 from safeupdater.deadlines import Patience, call_with_deadline
 from safeupdater.domain.candidate import Candidate
+from safeupdater.domain.health import Sample, SampleStatus
 from safeupdater.domain.notice import AlertRaised, ScanFinished
-from safeupdater.domain.operation import Outcome, StepStatus
+from safeupdater.domain.operation import Outcome, Phase, StepStatus
 from safeupdater.errors import BackendError, PluginError, RegistryError, ScanError
 from safeupdater.stores.clock import SystemClock
 from safeupdater.stores.memory import MemoryStore
@@ -30,7 +31,7 @@ from safeupdater.update.guarded import (
 from safeupdater.update.listening import Listener
 from safeupdater.update.notifier import Notifier
 from safeupdater.update.updater import Updater
-from tests.support.engine import Recorder
+from tests.support.engine import FakeChecks, Recorder
 
 SOON_S = 0.05
 FAST: dict[str, Any] = {
@@ -107,7 +108,7 @@ class Hanging:
         self._gate = gate
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *_, **__: self._gate.wait(10)
+        return lambda *_, **__: self._gate.wait(60)
 
 
 @attrs.frozen
@@ -212,6 +213,89 @@ def test_a_backend_that_hangs_on_one_target_updates_the_others_and_gives_that_on
     assert results["api"].outcome is Outcome.SUCCEEDED
     assert (results["web"].outcome, results["web"].code) == (Outcome.ABORTED, "backend_hangs")
     assert str(world.containers["web"].image.tag) == "1.0.0"
+
+
+class HangsWhenProbed(MemoryBackend):
+    """A plugin's backend in whose containers no command ever ends."""
+
+    keeps_deadlines = False
+
+    def __init__(self, world: MemoryWorld, gate: threading.Event) -> None:
+        super().__init__(world)
+        self._gate = gate
+
+    def probe_target(self, operation: Any, *, old: bool = False) -> Any:
+        return Hanging(self._gate)
+
+
+class ExecCheck:
+    """Runs a command in the container."""
+
+    def check(self, target: Any, timeout_s: float) -> Any:
+        target.execute(("check",), SOON_S)
+        raise AssertionError("it hangs")
+
+    def self_test(self, timeout_s: float) -> Any:
+        return Sample(SampleStatus.FAILED)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_probe_that_hangs_holds_up_neither_steps_nor_looks_nor_another_probe(gate: threading.Event) -> None:
+    operation: Any = Operation()
+    backend = GuardedBackend(HangsWhenProbed(MemoryWorld(SystemClock()), gate))
+    target, old = backend.probe_target(operation), backend.probe_target(operation, old=True)
+    for ask in (lambda: target.execute(("a",), SOON_S), lambda: target.address(80)):
+        with pytest.raises(BackendError, match="did not answer"):
+            ask()
+        with pytest.raises(BackendError, match="still hangs"):
+            ask()
+    with pytest.raises(BackendError, match="did not answer"):
+        target.execute(("b",), SOON_S)
+    with pytest.raises(BackendError, match="did not answer"):
+        old.execute(("a",), SOON_S)
+    assert backend._ask_effect(operation, lambda: "done") == "done"
+    assert backend._ask_read("observe", operation, lambda: "seen") == "seen"
+
+
+def test_an_effect_that_hangs_holds_up_effects_of_its_operation_and_no_look(
+    gate: threading.Event,
+) -> None:
+    backend = GuardedBackend(Hanging(gate))
+    operation: Any = Operation()
+    with pytest.raises(BackendError, match="did not answer"):
+        backend.perform(operation, Phase.SWITCHING, "stop", lambda progress: None)
+    for effect in (
+        lambda: backend.perform(operation, Phase.RESTORING, "start", lambda progress: None),
+        lambda: backend.capture(operation),
+    ):
+        with pytest.raises(BackendError, match="still hangs"):
+            effect()
+    with pytest.raises(BackendError, match="did not answer"):
+        backend.observe(operation)
+    with pytest.raises(BackendError, match="did not answer"):
+        backend.perform(Operation("op-2"), Phase.SWITCHING, "stop", lambda progress: None)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_update_whose_probe_hangs_goes_back(gate: threading.Event) -> None:
+    world = MemoryWorld(SystemClock())
+    world.run("web", "web:1.0.0")
+    world.publish("web:1.1.0")
+    checked = {**FAST, "health": {**FAST["health"], "ready_timeout": "3s", "baseline": "0s",
+                                  "checks": [{"type": "http", "port": 1}]}}  # fmt: skip
+    updater = updater_over(
+        world, policy=Policy.from_dict(checked), backends=[HangsWhenProbed(world, gate)],
+        checks=FakeChecks(ExecCheck()),
+    )  # fmt: skip
+    updater.scan()
+    rescue = threading.Timer(15.0, updater.stop)
+    rescue.start()
+
+    (result,) = updater.apply()
+    rescue.cancel()
+
+    assert result.outcome is Outcome.ROLLED_BACK
+    assert {str(item.image.tag) for item in world.containers.values() if item.running} == {"1.0.0"}
 
 
 class HangingObserver:
