@@ -11,7 +11,7 @@ import attrs
 from safeupdater.domain.candidate import Candidate
 from safeupdater.domain.operation import FirstSeen
 from safeupdater.domain.sighting import Served, TagHistory
-from safeupdater.errors import VersionConflict
+from safeupdater.errors import StoreError, VersionConflict
 from safeupdater.gates.stability import HISTORY
 from safeupdater.protocols import FactSource, StateStore
 from safeupdater.update.quarantine import why_quarantined
@@ -23,6 +23,9 @@ def with_facts(candidate: Candidate, sources: Sequence[FactSource], needs: froze
     """The candidate with the facts that its gates need; what a source fails to give stays unknown.
 
     Each source is told what those before it said. A clock that is wrong is of interest to all.
+
+    Raises:
+        StoreError: nobody knows whether it is in quarantine, since the store did not answer.
     """
     needs = needs | _ALWAYS
     for source in sources:
@@ -39,13 +42,22 @@ _ALWAYS = frozenset({"clock_skew_s"})
 
 
 def _ask(source: FactSource, candidate: Candidate, needs: frozenset[str]) -> Mapping[str, object]:
-    """Those of the needed facts that a source has; it is only asked where it says that it knows of one."""
+    """Those of the needed facts that a source has; it is only asked where it says that it knows of one.
+
+    Where a source that knows of quarantine fails, the version counts as kept from: without that fact it
+    would count as free.
+    """
+    wanted: frozenset[str] = frozenset()
     try:
         wanted = needs & source.provides
         found = source.facts(candidate) if wanted else {}
         return {name: found[name] for name in wanted if name in found}
-    except Exception:  # noqa: BLE001  a border: sources are foreign code, and unknown is never good
-        return {}
+    except Exception as error:
+        if "quarantined" not in wanted:
+            return {}
+        if isinstance(error, StoreError):
+            raise
+        return {"quarantined": "whether it failed before could not be found out"}
 
 
 class StoreFacts:
@@ -54,6 +66,9 @@ class StoreFacts:
     A version that is asked about for the first time is remembered as seen at the candidate's ``now``: by
     the registry's clock, where that is known. A time in the future, which a wrong clock left behind, is
     drawn to now.
+
+    A store that does not answer leaves the sightings unknown, but never the quarantine: what failed before
+    would count as good.
     """
 
     provides = frozenset({"quarantined", "first_seen", HISTORY})
@@ -62,12 +77,18 @@ class StoreFacts:
         self._store = store
 
     def facts(self, candidate: Candidate) -> Mapping[str, object]:
-        """Why it is in quarantine, where it is, and when it was first seen."""
+        """Why it is in quarantine, where it is, and when it was first seen.
+
+        Raises:
+            StoreError: nobody knows whether it is in quarantine.
+        """
         why = why_quarantined(self._store, candidate.asset.id, candidate.change.new, candidate.now)
         found: dict[str, object] = {"quarantined": why}
         if candidate.now is not None:
-            found["first_seen"] = self._first_seen(candidate, candidate.now)
-            found[HISTORY] = self._digest_history(candidate, candidate.now)
+            with contextlib.suppress(StoreError):
+                found["first_seen"] = self._first_seen(candidate, candidate.now)
+            with contextlib.suppress(StoreError):
+                found[HISTORY] = self._digest_history(candidate, candidate.now)
         return found
 
     def _digest_history(self, candidate: Candidate, now: datetime) -> tuple[datetime, ...] | None:

@@ -24,6 +24,7 @@ from safeupdater.domain.plan import (
     fingerprint,
     update_hash,
 )
+from safeupdater.errors import StoreError
 from safeupdater.gates.diffgate import DiffGate
 from safeupdater.protocols import AssetPolicy, FactSource, PolicySource, TagSource
 from safeupdater.update.facts import with_facts
@@ -70,8 +71,8 @@ def plan_updates(
     same tag where its digest moved; where the newest must wait for time, an older one that is ready is
     decided too. The plan takes the newest approved version and lists the others. What was approved by a
     person stays the choice while the approval is good. A registry that does not answer makes an asset
-    unknown, never current. With ``memory`` a list of tags that lost most of them since an earlier plan, or
-    one that is in use, makes it unknown as well.
+    unknown, never current, and so does a store that does not say what is in quarantine. With ``memory`` a
+    list of tags that lost most of them since an earlier plan, or one that is in use, makes it unknown too.
     """
     analyzer = analyzer or SemVerAnalyzer()
     subjects = tuple(
@@ -142,9 +143,12 @@ class _Judge:
     analyzer: SemVerAnalyzer
 
     def examine(self, members: Sequence[_Subject], approvals: Iterable[Approval]) -> list[_Finding]:
-        """Every option of every asset of a target, decided."""
-        consented = self._consented(members, approvals)
-        return [self._examine(subject, consented.get(subject.asset.id)) for subject in members]
+        """Every option of every asset of a target, decided; without the store nothing is known of any."""
+        try:
+            consented = self._consented(members, approvals)
+            return [self._examine(subject, consented.get(subject.asset.id)) for subject in members]
+        except StoreError as error:
+            return [_undecided(subject, error) for subject in members]
 
     def _examine(self, subject: _Subject, consented: Option | None) -> _Finding:
         asset, policy = subject.asset, subject.policy
@@ -229,6 +233,11 @@ class _Judge:
         if self.notify is not None:
             change = option.change
             self.notify(UpdateEvaluated(asset_id=change.asset_id, change=change, decision=option.decision))
+
+
+def _undecided(subject: _Subject, error: StoreError) -> _Finding:
+    cause = UnknownAsset(asset_id=subject.asset.id, code=error.code, message=error.message)
+    return _Finding(asset=subject.asset, policy=subject.policy, unknown=cause)
 
 
 @attrs.frozen
