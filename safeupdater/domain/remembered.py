@@ -10,6 +10,17 @@ import attrs
 from safeupdater.domain.quick import quick
 
 
+def drawn(at: datetime, before: datetime | None, now: datetime) -> datetime | None:
+    """From when a time counts that lies in the future: since it was found to; None where it does not.
+
+    ``before`` is what this gave earlier. Either clock may be the wrong one, so the time itself is kept:
+    once the clock has reached it, it counts again.
+    """
+    if at <= now:
+        return None
+    return before if before is not None and before <= now else now
+
+
 class Blame(enum.Enum):
     """Whose fault a restore is: the release's (it is quarantined), the surroundings', or somebody's wish."""
 
@@ -68,11 +79,24 @@ class RollbackRecord:
 
 @attrs.frozen(kw_only=True)
 class FirstSeen:
-    """When a digest was first seen by us under a name; ``last`` says, to the month, when it last was."""
+    """When a digest was first seen by us under a name; ``last`` says, to the month, when it last was.
+
+    ``counted_from`` is from when it counts while ``at`` lies in the future (see ``drawn``).
+    """
 
     reference: str
     at: datetime
     last: datetime | None = None
+    counted_from: datetime | None = None
+
+    def by_clock(self, now: datetime) -> FirstSeen:
+        """The same as this clock counts it."""
+        return attrs.evolve(self, counted_from=drawn(self.at, self.counted_from, now))
+
+    @property
+    def counts_from(self) -> datetime:
+        """From when the age is counted."""
+        return self.counted_from or self.at
 
 
 @quick

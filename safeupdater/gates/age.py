@@ -78,7 +78,9 @@ class MinimumAge(Composable):
         published = facts.published_at if self.basis == "published" else None
         if is_usable(published) and published >= _FIRST_IMAGES:
             return published
-        return facts.first_seen if is_usable(facts.first_seen) else None
+        # A clock that was set back to 1970 sees what is there now long before there were images.
+        seen = facts.first_seen
+        return seen if is_usable(seen) and seen >= _FIRST_IMAGES else None
 
     def _too_young(self, since: datetime) -> Decision:
         try:

@@ -314,7 +314,8 @@ def snapshots() -> st.SearchStrategy[Snapshot]:
 
 def first_seens() -> st.SearchStrategy[FirstSeen]:
     """When a reference was first seen."""
-    return st.builds(FirstSeen, reference=images().map(str), at=times(), last=st.none() | times())
+    maybe = st.none() | times()
+    return st.builds(FirstSeen, reference=images().map(str), at=times(), last=maybe, counted_from=maybe)
 
 
 def listings() -> st.SearchStrategy[Listing]:

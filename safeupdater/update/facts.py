@@ -38,6 +38,7 @@ def with_facts(candidate: Candidate, sources: Sequence[FactSource], needs: froze
 _TRIES = 10
 _NOTED_EVERY = timedelta(days=30)
 """How often it is noted that a version is still on offer: what is not may be forgotten at last."""
+_ANEW_AFTER = timedelta(days=90)
 _ALWAYS = frozenset({"clock_skew_s"})
 
 
@@ -64,8 +65,8 @@ class StoreFacts:
     """Quarantine, first sighting and the digests of a tag, from what the store remembers.
 
     A version that is asked about for the first time is remembered as seen at the candidate's ``now``: by
-    the registry's clock, where that is known. A time in the future, which a wrong clock left behind, is
-    drawn to now.
+    the registry's clock, where that is known. A time in the future, which a wrong clock left behind or a
+    wrong clock finds there, counts from when it was found to be; it is not written over.
 
     A store that does not answer leaves the sightings unknown, but never the quarantine: what failed before
     would count as good.
@@ -111,15 +112,29 @@ class StoreFacts:
         for _ in range(_TRIES):
             stored = self._store.get("first_seen", key)
             seen = stored.value if stored is not None and isinstance(stored.value, FirstSeen) else None
-            if seen is not None and seen.at <= now and now - (seen.last or seen.at) < _NOTED_EVERY:
-                return seen.at
-            at = min(seen.at, now) if seen is not None else now
-            noted = FirstSeen(reference=seen.reference if seen is not None else str(new), at=at, last=now)
+            noted = _seen_now(seen or FirstSeen(reference=str(new), at=now), now)
+            if noted == seen:
+                return noted.counts_from
             with contextlib.suppress(VersionConflict):
                 version = stored.version if stored is not None else 0
                 self._store.put("first_seen", key, noted, expected=version)
-                return at
+                return noted.counts_from
         raise VersionConflict(f"{new} is being seen by others all the time: try again")
+
+
+def _seen_now(seen: FirstSeen, now: datetime) -> FirstSeen:
+    """A sighting when the version is seen again.
+
+    What nobody saw for so long that it may have been forgotten is seen anew: a clock that leaps ahead makes
+    nothing old.
+    """
+    last = seen.last or seen.at
+    if now - last > _ANEW_AFTER:
+        return FirstSeen(reference=seen.reference, at=now, last=now)
+    seen = seen.by_clock(now)
+    if seen.last is not None and now - last < _NOTED_EVERY:
+        return seen
+    return attrs.evolve(seen, last=max(last, now))
 
 
 def _by_the_registry(now: datetime, skew_s: float | None) -> datetime:

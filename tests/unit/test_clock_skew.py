@@ -123,6 +123,53 @@ def test_a_first_sight_in_the_future_counts_from_now_where_nobody_tells_the_time
     assert verdict(bench) == (Verdict.APPROVE, set())
 
 
+@pytest.mark.parametrize("dip", [YEARS, timedelta(days=20_000), timedelta(hours=1)])
+def test_a_clock_that_dips_makes_nothing_old_once_it_is_right_again(dip: timedelta) -> None:
+    bench = Bench(FIRST_SEEN)
+    bench.publish()
+    bench.updater.scan()
+    for _ in range(3):
+        bench.clock.jump(-dip)
+        assert verdict(bench)[0] is Verdict.DEFER
+        bench.clock.jump(dip)
+        bench.clock.advance(30.0)
+        assert verdict(bench) == (Verdict.DEFER, {"too_young"})
+    bench.clock.advance(3 * 86_400.0)
+    assert verdict(bench) == (Verdict.APPROVE, set())
+
+
+def test_a_second_dip_does_not_count_from_the_first() -> None:
+    bench = Bench(FIRST_SEEN)
+    bench.publish()
+    bench.updater.scan()
+    for dip in (YEARS, YEARS / 2):
+        bench.clock.jump(-dip)
+        assert verdict(bench) == (Verdict.DEFER, {"too_young"})
+        bench.clock.jump(dip)
+        assert verdict(bench) == (Verdict.DEFER, {"too_young"})
+
+
+def test_a_dip_costs_a_version_no_age() -> None:
+    bench = Bench(FIRST_SEEN)
+    bench.publish()
+    bench.updater.scan()
+    bench.updater.plan()
+    bench.clock.advance(3 * 86_400.0)
+    bench.clock.jump(-YEARS)
+    assert verdict(bench) == (Verdict.DEFER, {"too_young"})
+    bench.clock.jump(YEARS)
+    assert verdict(bench) == (Verdict.APPROVE, set())
+
+
+def test_a_clock_that_leaps_ahead_makes_nothing_old() -> None:
+    bench = Bench(FIRST_SEEN)
+    bench.publish()
+    bench.updater.scan()
+    bench.updater.plan()
+    bench.clock.jump(YEARS)
+    assert verdict(bench) == (Verdict.DEFER, {"too_young"})
+
+
 def test_of_two_that_see_a_version_at_once_the_first_one_counts() -> None:
     bench = Bench()
     facts, candidate = StoreFacts(bench.store), make_candidate()
