@@ -67,6 +67,7 @@ class RollbackRecord:
     """One rollback, remembered to bound how many happen by themselves.
 
     Nothing asks for it after ``until`` any more; None, as older records have it: for a year.
+    ``counted_from`` is from when it counts while ``at`` lies in the future (see ``drawn``).
     """
 
     operation_id: str
@@ -75,6 +76,11 @@ class RollbackRecord:
     digests: tuple[str, ...]
     blame: Blame
     until: datetime | None = None
+    counted_from: datetime | None = None
+
+    def by_clock(self, now: datetime) -> RollbackRecord:
+        """The same as this clock counts it."""
+        return attrs.evolve(self, counted_from=drawn(self.at, self.counted_from, now))
 
 
 @attrs.frozen(kw_only=True)

@@ -289,6 +289,7 @@ def rollback_records() -> st.SearchStrategy[RollbackRecord]:
         digests=st.lists(_digests, max_size=2).map(tuple),
         blame=st.sampled_from(Blame),
         until=st.none() | times(),
+        counted_from=st.none() | times(),
     )
 
 

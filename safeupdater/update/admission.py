@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -18,6 +19,7 @@ from safeupdater.domain.operation import (
     VerdictReached,
 )
 from safeupdater.domain.plan import PlannedUpdate
+from safeupdater.errors import VersionConflict
 from safeupdater.protocols import Admittance, StateStore
 from safeupdater.update import breaker
 from safeupdater.update.accounts import cooldown_until
@@ -92,15 +94,18 @@ class LocalAdmission:
         return _refused("cooldown", f"{planned.target_id} was rolled back a short while ago", until_or_none)
 
     def _rollbacks(self, prefix: str, now: datetime) -> list[RollbackRecord]:
-        """The remembered rollbacks; one from the future, which a wrong clock left behind, counts from now."""
+        """The remembered rollbacks; one from the future counts from when it was first found to be.
+
+        Its own time is kept: a clock that dips must not lend a target further rollbacks.
+        """
         found = []
         for key, stored in self._store.iterate("rollback", prefix):
-            record = stored.value
-            if isinstance(record, RollbackRecord) and record.at > now:
-                record = attrs.evolve(record, at=now)
-                self._store.put("rollback", key, record)
-            if isinstance(record, RollbackRecord):
-                found.append(record)
+            if isinstance(stored.value, RollbackRecord):
+                record = stored.value.by_clock(now)
+                if record != stored.value:
+                    with contextlib.suppress(VersionConflict):
+                        self._store.put("rollback", key, record, expected=stored.version)
+                found.append(attrs.evolve(record, at=record.counted_from or record.at))
         return found
 
     def _turn(self, planned: PlannedUpdate, limits: Limits) -> Admittance | None:

@@ -254,6 +254,19 @@ def test_a_clock_that_jumps_back_lends_no_further_rollbacks() -> None:
     assert bench.run(bench.plan("1.3.0")).code == "rollback_budget_spent"
 
 
+def test_a_clock_that_dips_lends_no_further_rollbacks_once_it_is_right_again() -> None:
+    bench = Bench(NO_COOLDOWN)
+    for number in (1, 2):
+        assert bench.run(bench.plan(f"1.{number}.0", CRASHES)).outcome is Outcome.ROLLED_BACK
+    for _ in range(2):
+        bench.clock.jump(timedelta(days=-3650))
+        assert bench.run(bench.plan("1.3.0")).code == "rollback_budget_spent"
+        bench.clock.jump(timedelta(days=3650))
+        assert bench.run(bench.plan("1.3.0")).code == "rollback_budget_spent"
+    bench.clock.advance(86_400.0)
+    assert bench.run(bench.plan("1.3.0")).succeeded
+
+
 def test_a_target_is_rolled_back_no_more_than_max_per_day_times() -> None:
     bench = Bench(NO_COOLDOWN)
     for number in (1, 2):
