@@ -18,6 +18,7 @@ from safeupdater.update.listings import forget_listings
 from safeupdater.update.machine import is_ended, replay
 from safeupdater.update.quarantine import why_quarantined
 from safeupdater.update.states import Succeeded
+from safeupdater.update.steadiness import is_steady
 
 _PLANS_FOR = timedelta(days=1)
 _SIGHTS_FOR = timedelta(days=90)
@@ -74,7 +75,8 @@ def forget_the_past(store: StateStore, retention: JournalRetention, now: datetim
             store.delete("approval", key)
     forget_listings(store, before)
     _forget_tags(store, before)
-    forget_brakes(store, before, now)
+    if is_steady(store, now):
+        forget_brakes(store, before, now)
     forget_first_sights(store, min(before, now - _SIGHTS_FOR))
     _forget_plans(store, now)
 

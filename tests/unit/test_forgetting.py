@@ -55,17 +55,46 @@ def test_with_an_end_it_is_tried_again_after_it_and_not_before() -> None:
 # --- what is forgotten --------------------------------------------------------------------------------------
 
 
+def collect(bench: Bench) -> None:
+    """Forgets, by a clock that has been seen to go on for more than a day."""
+    bench.updater.rollbacks.collect()
+    bench.clock.advance(2 * DAY_S)
+    bench.updater.rollbacks.collect()
+
+
 def keys(bench: Bench, kind: str) -> list[str]:
     return [key for key, _ in bench.store.iterate(kind)]
 
 
 def test_a_rollback_is_remembered_for_its_brakes_and_no_longer() -> None:
     bench = failed(cooldown="60d")
-    bench.clock.advance(59 * DAY_S)
-    bench.updater.rollbacks.collect()
+    bench.clock.advance(57 * DAY_S)
+    collect(bench)
     assert len(keys(bench, "rollback")) == 1
     bench.clock.advance(2 * DAY_S)
     bench.updater.rollbacks.collect()
+    assert keys(bench, "rollback") == []
+
+
+@pytest.mark.parametrize("years", [10, -10])
+def test_a_clock_that_leaps_forgets_no_brake(years: int) -> None:
+    bench = failed(cooldown="60d", quarantine="30d")
+    collect(bench)
+    bench.clock.jump(timedelta(days=365 * years))
+    for _ in range(3):
+        bench.updater.rollbacks.collect()
+        bench.clock.advance(3600.0)
+    bench.clock.jump(timedelta(days=-365 * years))
+    bench.updater.rollbacks.collect()
+    assert len(keys(bench, "rollback")) == len(keys(bench, "quarantine")) == 1
+
+
+@pytest.mark.parametrize("value", [3, {}, {"since": "x", "last": "y"}, {"since": "2026-01-05", "last": None}])
+def test_a_note_of_the_clock_that_says_nothing_is_made_anew(value: Any) -> None:
+    bench = failed()
+    bench.store.put("setting", "clock/steady", value)
+    bench.clock.advance(100 * DAY_S)
+    collect(bench)
     assert keys(bench, "rollback") == []
 
 
@@ -75,8 +104,8 @@ def test_an_older_record_of_a_rollback_is_kept_for_a_year() -> None:
     old = bench.store.get("rollback", key).value
     assert isinstance(old, RollbackRecord)
     bench.store.put("rollback", key, attrs.evolve(old, until=None))
-    bench.clock.advance(364 * DAY_S)
-    bench.updater.rollbacks.collect()
+    bench.clock.advance(362 * DAY_S)
+    collect(bench)
     assert keys(bench, "rollback") == [key]
     bench.clock.advance(2 * DAY_S)
     bench.updater.rollbacks.collect()
@@ -140,7 +169,7 @@ def test_quarantine_stays_while_it_holds(changes: dict[str, Any], stays: bool) -
     bench = Bench()
     bench.updater.scan()
     bench.store.put("quarantine", "k", _entry(bench, **changes))
-    bench.updater.rollbacks.collect()
+    collect(bench)
     assert keys(bench, "quarantine") == (["k"] if stays else [])
 
 
@@ -157,5 +186,5 @@ def test_nothing_of_them_is_forgotten_before_the_journals_are() -> None:
     bench = Bench(journal=JournalRetention(keep_s=300 * DAY_S))
     bench.updater.scan()
     bench.store.put("quarantine", "k", _entry(bench, lifted_by="ada"))
-    bench.updater.rollbacks.collect()
+    collect(bench)
     assert keys(bench, "quarantine") == ["k"]
