@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import attrs
 
@@ -23,6 +23,8 @@ _NOT_FOLLOWED = frozenset({"disabled", "pinned_by_digest"})
 """Why nothing is looked for: that is no failure to find out, so nothing is on offer."""
 
 _TRIES = 10
+_AHEAD_AT_MOST = timedelta(minutes=5)
+"""How far the clock of another process may be ahead of ours and be believed."""
 _Read = Mapping[str, Stored[object]]
 _LABEL_KEYS = ("label_changes", "labels_changed_at")
 _KEPT_WHILE_OPEN = frozenset({AssetStatus.UPDATING, AssetStatus.HELD})
@@ -66,14 +68,14 @@ class Inventory:
         """
         first = read = self._read(report)
         for _ in range(_TRIES):
-            taken = _taken_in(report, now, read, _late(first, read, began))
+            taken = _taken_in(report, now, read, _late(first, read, began, now))
             try:
                 self._store.put_many("asset", taken.assets, expected=taken.versions)
             except VersionConflict:
                 read = self._read(report)
             else:
                 return taken.finished
-        return self._put_singly(_taken_in(report, now, read, _late(first, read, began)))
+        return self._put_singly(_taken_in(report, now, read, _late(first, read, began, now)))
 
     def _put_singly(self, taken: _Taken) -> ScanFinished:
         """Writes what nobody else is writing at the very moment; what they write is newer than the scan."""
@@ -90,10 +92,11 @@ class Inventory:
                 found[asset.id] = stored
         return found
 
-    def record_plan(self, plan: Plan) -> None:
+    def record_plan(self, plan: Plan, now: datetime | None = None) -> None:
         """Takes in what a plan found: the version on offer, or why none is known.
 
-        An asset that was updated since the plan was made is left alone.
+        An asset that was updated since the plan was made is left alone; an update later than ``now``, where
+        that is told, was noted by a wrong clock.
         """
         offered = {
             change.asset_id: change.new.version_text for update in plan.updates for change in update.changes
@@ -101,7 +104,7 @@ class Inventory:
         causes = {item.asset_id: item for item in plan.unknown}
         for asset_id in (*offered, *causes, *plan.current):
             checked = functools.partial(
-                _checked, plan.created_at, offered.get(asset_id), causes.get(asset_id)
+                _checked, plan.created_at, now, offered.get(asset_id), causes.get(asset_id)
             )
             update_asset(self._store, asset_id, checked)
 
@@ -208,18 +211,21 @@ def _taken_in(report: ScanReport, now: datetime, read: _Read, late: frozenset[st
     return _Taken(assets=written, versions=versions, finished=finished)
 
 
-def _late(first: _Read, read: _Read, began: datetime | None) -> frozenset[str]:
+def _late(first: _Read, read: _Read, began: datetime | None, now: datetime) -> frozenset[str]:
     """The assets of which an update ended since the scan began: what was seen of them is no longer so."""
     return frozenset(
         key
         for key, stored in read.items()
         if (asset := _asset_in(stored)) is not None
-        and (_was_updated_since(asset, began) or _has_other_history(_asset_in(first.get(key)), asset))
+        and (_was_updated_since(asset, began, now) or _has_other_history(_asset_in(first.get(key)), asset))
     )
 
 
-def _was_updated_since(asset: Asset, when: datetime | None) -> bool:
-    return when is not None and asset.last_update is not None and asset.last_update > when
+def _was_updated_since(asset: Asset, when: datetime | None, now: datetime | None) -> bool:
+    """Whether an update ended after that time; one that a wrong clock noted in the future says nothing."""
+    if when is None or asset.last_update is None:
+        return False
+    return asset.last_update > when and (now is None or asset.last_update <= now + _AHEAD_AT_MOST)
 
 
 def _has_other_history(before: Asset | None, after: Asset) -> bool:
@@ -227,10 +233,14 @@ def _has_other_history(before: Asset | None, after: Asset) -> bool:
 
 
 def _checked(
-    planned: datetime | None, offered: str | None, unknown: UnknownAsset | None, asset: Asset
+    planned: datetime | None,
+    now: datetime | None,
+    offered: str | None,
+    unknown: UnknownAsset | None,
+    asset: Asset,
 ) -> Asset:
     """An asset with what a check found; where none could be made, what was known before stays known."""
-    if _was_updated_since(asset, planned):
+    if _was_updated_since(asset, planned, now):
         return asset
     if unknown is None:
         found = attrs.evolve(asset, available_version=offered, unknown_cause=None)

@@ -210,7 +210,7 @@ class Updater:
             memory=memory,
         )
         self._alert_unknown(plan.unknown, memory.silent)
-        self.inventory.record_plan(plan)
+        self.inventory.record_plan(plan, self.clock.now())
         self.store.put("plan", plan.hash, plan)
         return plan
 

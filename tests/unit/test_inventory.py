@@ -255,6 +255,37 @@ def test_what_is_not_followed_has_nothing_on_offer(store: MemoryStore, code: str
     assert (found.status, found.available_version) == (AssetStatus.HEALTHY, None)
 
 
+def test_an_update_that_a_wrong_clock_noted_freezes_no_record() -> None:
+    bench = Bench()
+    bench.clock.jump(timedelta(days=3650))
+    bench.publish()
+    assert [result.succeeded for result in bench.apply()] == [True]
+    bench.clock.jump(timedelta(days=-3650))
+    bench.clock.advance(3600.0)
+    bench.publish("1.2.0")
+    bench.updater.scan()
+    bench.updater.plan()
+    known = bench.updater.inventory.get(WEB)
+    assert known is not None
+    assert (known.status, known.available_version) == (AssetStatus.UPDATE_AVAILABLE, "1.2.0")
+    bench.world.remove("web")
+    assert bench.updater.scan().finished[0].removed == 1
+    known = bench.updater.inventory.get(WEB)
+    assert known is not None
+    assert known.status is AssetStatus.REMOVED
+
+
+def test_an_update_by_a_clock_that_is_a_little_ahead_is_later_than_the_scan(
+    store: MemoryStore, inventory: Inventory
+) -> None:
+    ahead = NOW + timedelta(minutes=4)
+    store.put("asset", SCOPE + "web", asset(tag="1.1.0", last_update=ahead))
+    inventory.record(report(asset(tag="1.0.0")), NOW, began=NOW)
+    known = inventory.get(SCOPE + "web")
+    assert known is not None
+    assert known.image.version_text == "1.1.0"
+
+
 # --- asking -------------------------------------------------------------------------------------------------
 
 
