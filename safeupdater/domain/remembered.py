@@ -38,7 +38,8 @@ class Quarantine:
     """An (asset, digest) that failed and is not tried again by itself, until ``until`` (None: for good).
 
     ``asset_id`` is the ``repository`` itself where the release failed on several assets and is kept from
-    all. ``blame`` says whose fault the failure was.
+    all. ``blame`` says whose fault the failure was. ``counted_from`` is from when it counts while ``since``
+    lies in the future (see ``drawn``).
     """
 
     asset_id: str
@@ -51,6 +52,7 @@ class Quarantine:
     lifted_by: str | None = None
     repository: str = ""
     blame: Blame = Blame.NOBODY
+    counted_from: datetime | None = None
 
     @property
     def is_shared(self) -> bool:
@@ -59,7 +61,17 @@ class Quarantine:
 
     def is_active(self, now: datetime) -> bool:
         """Whether it still forbids the update at that time."""
-        return self.lifted_by is None and (self.until is None or now < self.until)
+        ends = self.ends(now)
+        return self.lifted_by is None and (ends is None or now < ends)
+
+    def ends(self, now: datetime) -> datetime | None:
+        """Until when it holds as this clock counts it; None for good."""
+        begun = drawn(self.since, self.counted_from, now)
+        return self.until if begun is None or self.until is None else begun + (self.until - self.since)
+
+    def by_clock(self, now: datetime) -> Quarantine:
+        """The same as this clock counts it."""
+        return attrs.evolve(self, counted_from=drawn(self.since, self.counted_from, now))
 
 
 @attrs.frozen(kw_only=True)

@@ -276,6 +276,7 @@ def quarantines() -> st.SearchStrategy[Quarantine]:
         lifted_by=st.none() | _texts,
         repository=st.just("") | images().map(lambda image: image.name),
         blame=st.sampled_from(Blame),
+        counted_from=st.none() | times(),
     )
 
 

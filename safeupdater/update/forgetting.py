@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime, timedelta
 
 from safeupdater.domain.operation import FirstSeen, Quarantine, RollbackRecord
+from safeupdater.errors import VersionConflict
 from safeupdater.protocols import StateStore
 
 _YEAR = timedelta(days=365)
@@ -25,6 +27,15 @@ def forget_brakes(store: StateStore, before: datetime, now: datetime) -> None:
     for key, item in known.items():
         if _is_over(store, item, before) and (item.is_shared or (item.repository, item.digest) not in shared):
             store.delete("quarantine", key)
+
+
+def count_quarantine(store: StateStore, now: datetime) -> None:
+    """Notes from when quarantine for a time counts that a wrong clock, then or now, puts in the future."""
+    for key, stored in store.iterate("quarantine"):
+        entry = stored.value
+        if isinstance(entry, Quarantine) and entry.until is not None and entry.by_clock(now) != entry:
+            with contextlib.suppress(VersionConflict):
+                store.put("quarantine", key, entry.by_clock(now), expected=stored.version)
 
 
 def _is_spent(record: RollbackRecord, now: datetime) -> bool:

@@ -13,7 +13,7 @@ from safeupdater.domain.plan import Approval, Plan
 from safeupdater.domain.sighting import TagHistory
 from safeupdater.errors import SafeUpdaterError, StoreError, border
 from safeupdater.protocols import Backend, StateStore
-from safeupdater.update.forgetting import forget_brakes, forget_first_sights
+from safeupdater.update.forgetting import count_quarantine, forget_brakes, forget_first_sights
 from safeupdater.update.listings import forget_listings
 from safeupdater.update.machine import is_ended, replay
 from safeupdater.update.quarantine import why_quarantined
@@ -75,6 +75,7 @@ def forget_the_past(store: StateStore, retention: JournalRetention, now: datetim
             store.delete("approval", key)
     forget_listings(store, before)
     _forget_tags(store, before)
+    count_quarantine(store, now)
     if is_steady(store, now):
         forget_brakes(store, before, now)
     forget_first_sights(store, min(before, now - _SIGHTS_FOR))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import attrs
+
 from safeupdater.domain.health import Condition
 from safeupdater.domain.operation import (
     AbortRequested,
@@ -214,11 +216,11 @@ class RollbackManager:
     # --- quarantine -----------------------------------------------------------------------------------------
 
     def quarantined(self, *, include_lifted: bool = False) -> tuple[Quarantine, ...]:
-        """What is not tried again by itself."""
+        """What is not tried again by itself, and until when as our clock counts it."""
         now = self._clock.now()
         entries = (stored.value for _, stored in self._store.iterate("quarantine"))
         return tuple(
-            entry
+            attrs.evolve(entry, until=entry.ends(now))
             for entry in entries
             if isinstance(entry, Quarantine) and (include_lifted or entry.is_active(now))
         )

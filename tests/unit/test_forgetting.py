@@ -52,6 +52,32 @@ def test_with_an_end_it_is_tried_again_after_it_and_not_before() -> None:
     assert bench.clock.now() - entry.since < timedelta(hours=1), "and then kept from it once more"
 
 
+def test_one_that_a_wrong_clock_put_in_ends_after_its_time_by_the_right_one() -> None:
+    bench = Bench(policy_with(rollback={**NO_LIMITS, "quarantine": "7d"}))
+    bench.clock.jump(timedelta(days=3650))
+    bench.publish(behaviour=CRASHES)
+    assert outcomes(bench.apply()) == [Outcome.ROLLED_BACK]
+    bench.clock.jump(timedelta(days=-3650))
+    assert bench.apply() == ()
+    (entry,) = bench.updater.rollbacks.quarantined()
+    assert entry.until == bench.clock.now() + timedelta(days=7)
+    bench.clock.advance(6 * DAY_S)
+    assert bench.apply() == ()
+    bench.clock.advance(2 * DAY_S)
+    assert outcomes(bench.apply()) == [Outcome.ROLLED_BACK]
+
+
+def test_a_clock_that_dips_ends_no_quarantine_early_and_makes_none_longer() -> None:
+    bench = failed(quarantine="7d")
+    for dip in (3650, 1825):
+        bench.clock.jump(timedelta(days=-dip))
+        assert bench.apply() == ()
+        bench.clock.jump(timedelta(days=dip))
+        assert bench.apply() == ()
+    bench.clock.advance(8 * DAY_S)
+    assert outcomes(bench.apply()) == [Outcome.ROLLED_BACK]
+
+
 # --- what is forgotten --------------------------------------------------------------------------------------
 
 
