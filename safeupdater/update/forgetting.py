@@ -25,7 +25,7 @@ def forget_brakes(store: StateStore, before: datetime, now: datetime) -> None:
     known = {key: item for key, item in entries.items() if isinstance(item, Quarantine)}
     shared = {(item.repository, item.digest) for item in known.values() if item.is_shared}
     for key, item in known.items():
-        if _is_over(store, item, before) and (item.is_shared or (item.repository, item.digest) not in shared):
+        if _is_over(item, before) and (item.is_shared or (item.repository, item.digest) not in shared):
             store.delete("quarantine", key)
 
 
@@ -42,13 +42,10 @@ def _is_spent(record: RollbackRecord, now: datetime) -> bool:
     return now > (record.at + _YEAR if record.until is None else record.until)
 
 
-def _is_over(store: StateStore, item: Quarantine, before: datetime) -> bool:
-    """Whether it ended before that time, or is about an asset that nobody knows any more."""
-    if item.since >= before:
-        return False
-    if item.lifted_by is not None or (item.until is not None and item.until < before):
-        return True
-    return not item.is_shared and store.get("asset", item.asset_id) is None
+def _is_over(item: Quarantine, before: datetime) -> bool:
+    """Whether it ended before that time; for good is for good, also where nobody knows the asset now."""
+    is_ended = item.lifted_by is not None or (item.until is not None and item.until < before)
+    return is_ended and item.since < before
 
 
 def forget_first_sights(store: StateStore, before: datetime) -> None:

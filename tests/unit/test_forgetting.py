@@ -186,10 +186,11 @@ LONG_AGO = datetime.fromisoformat("2025-08-01T00:00:00+00:00")
         ({}, True),
         ({"until": LONG_AGO}, False),
         ({"lifted_by": "ada"}, False),
-        ({"asset_id": "memory://local/gone"}, False),
+        ({"asset_id": "memory://local/gone"}, True),
+        ({"asset_id": "memory://local/gone", "until": LONG_AGO}, False),
         ({"asset_id": "docker.io/library/web"}, True),
     ],
-    ids=["holds", "ended", "lifted", "asset gone", "shared"],
+    ids=["holds", "ended", "lifted", "asset gone", "asset gone, ended", "shared"],
 )
 def test_quarantine_stays_while_it_holds(changes: dict[str, Any], stays: bool) -> None:
     bench = Bench()
@@ -197,6 +198,17 @@ def test_quarantine_stays_while_it_holds(changes: dict[str, Any], stays: bool) -
     bench.store.put("quarantine", "k", _entry(bench, **changes))
     collect(bench)
     assert keys(bench, "quarantine") == (["k"] if stays else [])
+
+
+def test_for_good_is_for_good_also_for_an_asset_that_was_forgotten() -> None:
+    bench = failed()
+    bench.updater.inventory.forget(WEB)
+    for _ in range(20):
+        bench.clock.advance(6 * DAY_S)
+        bench.updater.rollbacks.collect()
+    bench.updater.scan()
+    assert bench.apply() == ()
+    assert bench.running == {"web": "1.0.0"}
 
 
 def test_what_was_lifted_stays_where_its_repository_is_kept_from_the_release() -> None:
