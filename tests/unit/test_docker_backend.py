@@ -13,7 +13,7 @@ import requests
 
 from safeupdater.backends.docker import ContainerFilter, DockerBackend, DockerScanner
 from safeupdater.backends.docker.client import connect
-from safeupdater.backends.docker.faults import fault_of_message
+from safeupdater.backends.docker.faults import fault_of_message, fault_of_pull
 from safeupdater.backends.docker.names import REMADE_LABEL
 from safeupdater.backends.docker.ourselves import own_container_id
 from safeupdater.domain.artifact import ImageReference
@@ -1120,8 +1120,31 @@ MESSAGES = [
 
 
 @pytest.mark.parametrize(("message", "code"), MESSAGES)
-def test_what_the_daemon_says_has_a_code(message: str, code: str) -> None:
-    assert fault_of_message(message).code == code
+def test_what_the_daemon_says_of_a_pull_has_a_code(message: str, code: str) -> None:
+    assert fault_of_pull(message).code == code
+
+
+NO_REGISTRYS = [
+    ("OCI runtime create failed: mount: access denied: unknown", 500, "daemon_error", True),
+    ("failed to mount local volume: NFS: dial tcp 10.0.0.7:2049: i/o timeout", 500, "daemon_error", True),
+    ("create v: VolumeDriver.Create: HTTP status: 404 not found", 500, "daemon_error", True),
+    ("failed to create shim: context deadline exceeded", 500, "daemon_error", True),
+    ("authorization denied by plugin opa: unauthorized", 403, "forbidden", False),
+    (
+        "failed to initialize logging driver: dial tcp 10.0.0.7:24224: connection refused",
+        400,
+        "bad_request",
+        False,
+    ),
+    ("write /var/lib/docker/x: no space left on device", 500, "disk_full", False),
+]
+
+
+@pytest.mark.parametrize(("message", "status", "code", "transient"), NO_REGISTRYS)
+def test_only_a_pull_is_told_of_registries(message: str, status: int, code: str, transient: bool) -> None:
+    fault = fault_of_message(message, status)
+    assert (fault.code, fault.transient) == (code, transient)
+    assert "registry" not in fault.advice
 
 
 def test_a_url_that_is_none_is_a_configuration_error_without_its_password() -> None:

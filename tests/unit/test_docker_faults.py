@@ -172,6 +172,14 @@ def test_a_full_disk_is_said_and_the_old_version_runs(where: str, outcome: Outco
     assert after[0] == before[0]
 
 
+def test_a_start_that_fails_by_the_network_is_not_laid_on_the_registry() -> None:
+    words = "failed to initialize logging driver: dial tcp 10.0.0.7:24224: i/o timeout"
+    result = Scene().apply("/start", error(500, words), 1)
+    assert (result.outcome, result.code) == (Outcome.ROLLED_BACK, "start_refused")
+    assert words in result.message
+    assert "registry" not in result.message
+
+
 # --- the daemon itself -------------------------------------------------------------------------------------
 
 GONE = requests.exceptions.ConnectionError(ConnectionRefusedError(111, "refused"))

@@ -190,15 +190,19 @@ class DockerApi:
         headers: Mapping[str, str] | None = None,
         body: object | None = None,
         timeout_s: float | None = None,
+        is_pull: bool = False,
     ) -> Iterator[bytes]:
-        """The body piece by piece; ``timeout_s`` bounds the silence between two pieces."""
+        """The body piece by piece; ``timeout_s`` bounds the silence between two pieces.
+
+        With ``is_pull`` an error may be a registry's.
+        """
         response = self._send(
             method, path, doing, params=params, body=body, headers=headers, timeout_s=timeout_s, stream=True
         )
         with response:
             try:
                 if response.status_code >= 300:
-                    raise refusal(doing, response.status_code, _message(response.content))
+                    raise refusal(doing, response.status_code, _message(response.content), is_pull=is_pull)
                 # read1 gives what is there; everything else waits until a whole block is.
                 while piece := response.raw.read1(_BLOCK_BYTES):
                     yield piece

@@ -138,6 +138,7 @@ class Daemon:
             params=params,
             headers=self.api.registry_header(name.partition("/")[0]),
             timeout_s=self._deadline_s,
+            is_pull=True,
         )
         yield from _json_lines(pieces)
 

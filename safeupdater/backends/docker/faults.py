@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import attrs
 
@@ -46,66 +47,69 @@ _HEADS: Mapping[str, str] = {
     _PERMISSION.code: "this user may not use the Docker daemon at {where}",
 }
 
-_FROM_MESSAGE: tuple[tuple[re.Pattern[str], Fault], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), fault)
-    for pattern, fault in (
-        (r"no space left on device|disk quota exceeded", _DISK_FULL),
-        (r"client version \S+ is too old", _API_TOO_OLD),
-        (r"client version \S+ is too new", _API_TOO_NEW),
-        (
-            r"toomanyrequests|rate limit|HTTP status:? 429|HTTP 429 response",
-            Fault("rate_limited", True, "the registry asks to come back later"),
+_Patterns: TypeAlias = tuple[tuple[re.Pattern[str], Fault], ...]
+
+
+def _patterns(*rows: tuple[str, Fault]) -> _Patterns:
+    return tuple((re.compile(pattern, re.IGNORECASE), fault) for pattern, fault in rows)
+
+
+_FROM_MESSAGE = _patterns(
+    (r"no space left on device|disk quota exceeded", _DISK_FULL),
+    (r"client version \S+ is too old", _API_TOO_OLD),
+    (r"client version \S+ is too new", _API_TOO_NEW),
+    (
+        r"no matching manifest for|does not match the specified platform",
+        Fault("platform_mismatch", False, "the image does not exist for this machine's platform"),
+    ),
+)
+
+# Only a pull talks to a registry: a volume plugin, a log driver and the OCI runtime say the same words of
+# something else.
+_FROM_PULL = _FROM_MESSAGE + _patterns(
+    (
+        r"toomanyrequests|rate limit|HTTP status:? 429|HTTP 429 response",
+        Fault("rate_limited", True, "the registry asks to come back later"),
+    ),
+    (
+        r"server gave HTTP response to HTTPS client",
+        Fault("registry_tls", False, "the registry speaks plain HTTP: see insecure-registries of the daemon"),
+    ),
+    (
+        r"x509: |certificate signed by|tls: failed to verify|certificate has expired",
+        Fault(
+            "registry_tls",
+            False,
+            "the daemon does not trust the registry's certificate: see /etc/docker/certs.d",
         ),
-        (
-            r"server gave HTTP response to HTTPS client",
-            Fault(
-                "registry_tls", False, "the registry speaks plain HTTP: see insecure-registries of the daemon"
-            ),
+    ),
+    (
+        r"unauthorized|authentication required|denied: |access denied|no basic auth"
+        r"|HTTP status:? 40[13]|HTTP 40[13] response",
+        Fault("registry_denied", False, "log in to the registry (docker login) as the user who runs this"),
+    ),
+    (
+        r"verification failed|digest mismatch|unexpected commit digest",
+        Fault("digest_mismatch", False, "the registry serves other bits than were decided on: plan again"),
+    ),
+    (
+        r"manifest unknown|manifest for .* not found|not found: manifest|unknown blob|blob unknown"
+        r"|failed to resolve reference .* not found|HTTP status:? 404|HTTP 404 response",
+        Fault("image_gone", False, "the registry no longer has this image: plan again"),
+    ),
+    (
+        r"HTTP status:? 5\d\d|HTTP 5\d\d response",
+        Fault("registry_failed", True, "the registry itself failed: try again later, or look at its log"),
+    ),
+    (
+        r"dial tcp|i/o timeout|connection refused|connection reset|TLS handshake|no such host|EOF$"
+        r"|context deadline exceeded|request canceled",
+        Fault(
+            "registry_unreachable",
+            True,
+            "the daemon cannot reach the registry: check its network, DNS and proxy",
         ),
-        (
-            r"x509: |certificate signed by|tls: failed to verify|certificate has expired",
-            Fault(
-                "registry_tls",
-                False,
-                "the daemon does not trust the registry's certificate: see /etc/docker/certs.d",
-            ),
-        ),
-        (
-            r"unauthorized|authentication required|denied: |access denied|no basic auth"
-            r"|HTTP status:? 40[13]|HTTP 40[13] response",
-            Fault(
-                "registry_denied", False, "log in to the registry (docker login) as the user who runs this"
-            ),
-        ),
-        (
-            r"verification failed|digest mismatch|unexpected commit digest",
-            Fault(
-                "digest_mismatch", False, "the registry serves other bits than were decided on: plan again"
-            ),
-        ),
-        (
-            r"manifest unknown|manifest for .* not found|not found: manifest|unknown blob|blob unknown"
-            r"|failed to resolve reference .* not found|HTTP status:? 404|HTTP 404 response",
-            Fault("image_gone", False, "the registry no longer has this image: plan again"),
-        ),
-        (
-            r"no matching manifest for|does not match the specified platform",
-            Fault("platform_mismatch", False, "the image does not exist for this machine's platform"),
-        ),
-        (
-            r"HTTP status:? 5\d\d|HTTP 5\d\d response",
-            Fault("registry_failed", True, "the registry itself failed: try again later, or look at its log"),
-        ),
-        (
-            r"dial tcp|i/o timeout|connection refused|connection reset|TLS handshake|no such host|EOF$"
-            r"|context deadline exceeded|request canceled",
-            Fault(
-                "registry_unreachable",
-                True,
-                "the daemon cannot reach the registry: check its network, DNS and proxy",
-            ),
-        ),
-    )
+    ),
 )
 
 _FROM_STATUS: Mapping[int, Fault] = {
@@ -121,15 +125,22 @@ _SERVER_ERROR = Fault("daemon_error", True, "the daemon failed; see its log (jou
 
 def fault_of_message(message: str, status: int = 500) -> Fault:
     """The fault that an error answer means: by its text where that is known, else by its status."""
-    for pattern, fault in _FROM_MESSAGE:
-        if pattern.search(message):
-            return fault
-    return _FROM_STATUS.get(status, _SERVER_ERROR)
+    return _fault(_FROM_MESSAGE, message, status)
 
 
-def refusal(doing: str, status: int, message: str) -> BackendError:
+def fault_of_pull(message: str, status: int = 500) -> Fault:
+    """The same for a pull, where the text may be a registry's."""
+    return _fault(_FROM_PULL, message, status)
+
+
+def _fault(patterns: _Patterns, message: str, status: int) -> Fault:
+    known = (fault for pattern, fault in patterns if pattern.search(message))
+    return next(known, _FROM_STATUS.get(status, _SERVER_ERROR))
+
+
+def refusal(doing: str, status: int, message: str, *, is_pull: bool = False) -> BackendError:
     """The error for an answer that the caller did not expect."""
-    fault = fault_of_message(message, status)
+    fault = fault_of_pull(message, status) if is_pull else fault_of_message(message, status)
     return _error(f"Docker could not {doing}: {one_line(message)}", fault, status=status)
 
 

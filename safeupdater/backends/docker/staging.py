@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from safeupdater.backends.docker.client import Json
-from safeupdater.backends.docker.faults import fault_of_message, one_line
+from safeupdater.backends.docker.faults import fault_of_pull, one_line
 from safeupdater.backends.docker.recreate import Successor, losses, successor
 from safeupdater.backends.docker.snapshot import Member, captured, endpoints, platform_of, section
 from safeupdater.backends.docker.split import gains_root, user_config
@@ -40,7 +40,7 @@ def pull(work: Work) -> StepOutcome:
     messages = work.daemon.pull(wanted.repository, wanted.digest, work.content.main.platform)
     problem = _follow(work, messages)
     if problem is not None:
-        fault = fault_of_message(problem)
+        fault = fault_of_pull(problem)
         answer = retry if fault.transient else refused
         return answer(fault.code, f"{wanted.text} could not be pulled: {one_line(problem)}: {fault.advice}")
     if wanted.find(work.daemon) is None:
