@@ -10,13 +10,11 @@ import attrs
 
 from safeupdater.domain.candidate import Candidate
 from safeupdater.domain.operation import FirstSeen
-from safeupdater.domain.sighting import Served, TagHistory
 from safeupdater.errors import StoreError, VersionConflict
 from safeupdater.gates.stability import HISTORY
 from safeupdater.protocols import FactSource, StateStore
 from safeupdater.update.quarantine import why_quarantined
-
-_KEPT_DIGESTS = 10
+from safeupdater.update.served import served_at
 
 
 def with_facts(candidate: Candidate, sources: Sequence[FactSource], needs: frozenset[str]) -> Candidate:
@@ -89,22 +87,8 @@ class StoreFacts:
             with contextlib.suppress(StoreError):
                 found["first_seen"] = self._first_seen(candidate, candidate.now)
             with contextlib.suppress(StoreError):
-                found[HISTORY] = self._digest_history(candidate, candidate.now)
+                found[HISTORY] = served_at(self._store, candidate.change.new, candidate.asset.platform)
         return found
-
-    def _digest_history(self, candidate: Candidate, now: datetime) -> tuple[datetime, ...] | None:
-        """When the tag was seen to serve each of its latest digests; None where it has no digest."""
-        new = candidate.change.new
-        if new.digest is None:
-            return None
-        # One tag has another digest on each platform.
-        key = f"{new.name}:{new.version_text}|{candidate.asset.platform or ''}"
-        stored = self._store.get("tag", key)
-        served = stored.value.served if stored is not None and isinstance(stored.value, TagHistory) else ()
-        if not served or served[-1].digest != new.digest:
-            served = (*served, Served(new.digest, now))[-_KEPT_DIGESTS:]
-            self._store.put("tag", key, TagHistory(served=served))
-        return tuple(item.at for item in served)
 
     def _first_seen(self, candidate: Candidate, now: datetime) -> datetime:
         new = candidate.change.new

@@ -12,9 +12,11 @@ from datetime import datetime, timedelta
 
 import attrs
 
+from safeupdater.domain.artifact import Artifact
 from safeupdater.domain.sighting import Listing
 from safeupdater.errors import RegistryError
 from safeupdater.protocols import StateStore
+from safeupdater.update.served import note_served
 
 KIND = "listing"
 SILENT_ROUNDS = 5
@@ -56,6 +58,10 @@ class ListingMemory:
             f"right, say so: safeupdater state forget {repository}",
             code="suspicious_listing",
         )
+
+    def note_served(self, version: Artifact, platform: str | None, *, first: bool = True) -> None:
+        """Notes what a tag was just said to serve; without ``first`` only of a tag that was noted before."""
+        note_served(self.store, version, platform, self.now, first=first)
 
     def _is_settled(self, known: Listing, tags: tuple[str, ...]) -> bool:
         since = known.doubted_since

@@ -40,7 +40,8 @@ class Offers:
     """What is on offer, asset by asset.
 
     ``refusals`` holds the assets about which nothing can be said. Digests of the newest tags were asked
-    for together; those of older ones are asked for when somebody wants to see them.
+    for together; those of older ones are asked for when somebody wants to see them. What a tag serves is
+    noted in ``memory`` as soon as it was looked at.
     """
 
     tags: TagSource
@@ -48,6 +49,7 @@ class Offers:
     refusals: Mapping[str, UnknownAsset]
     resolved: dict[tuple[str | None, str], _Resolved]
     analyzer: SemVerAnalyzer
+    memory: ListingMemory | None = None
     problems: dict[str, UnknownAsset] = attrs.Factory(dict)
 
     def steps_of(self, asset: Asset) -> Iterator[Iterator[Change]]:
@@ -67,6 +69,8 @@ class Offers:
                 if new.code not in _THIS_TAG_ONLY or missing >= _MAX_MISSING:
                     return
                 continue
+            if self.memory is not None:
+                self.memory.note_served(new, asset.platform)
             yield Change(asset_id=asset.id, current=current, new=new, change_type=change_type)
 
     def _artifact_at(self, asset: Asset, tag: str) -> Artifact | RegistryError:
@@ -107,7 +111,10 @@ class Offers:
         if not found.digests:
             self._note_incomparable(asset, "the registry does not say which bits the tag serves")
             return None
-        if found.digests & bits:
+        is_moved = not found.digests & bits
+        if self.memory is not None:
+            self.memory.note_served(found.reference, asset.platform, first=is_moved)
+        if not is_moved:
             return None
         return Change(
             asset_id=asset.id,
@@ -157,7 +164,7 @@ def gather_offers(
         else:
             newer[asset.id] = _newer(asset, policy, listing, analyzer)
     offered = [asset for asset, _ in asked if asset.id in newer]
-    return Offers(tags, newer, refusals, _resolve_together(offered, newer, tags), analyzer)
+    return Offers(tags, newer, refusals, _resolve_together(offered, newer, tags), analyzer, memory)
 
 
 def _listings(

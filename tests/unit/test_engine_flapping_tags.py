@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,8 @@ from safeupdater.gates import TagStability
 from safeupdater.gates.stability import HISTORY
 from safeupdater.stores.memory import MemoryStore
 from safeupdater.testing.clock import FakeClock
-from safeupdater.update.facts import StoreFacts
 from safeupdater.update.retention import JournalRetention
+from safeupdater.update.served import note_served, served_at
 from tests.support.engine import Bench, policy_with
 from tests.support.planning import NOW, asset, digest_of
 
@@ -95,19 +96,56 @@ def test_the_history_is_bounded_and_forgotten() -> None:
     assert list(pushed.bench.store.iterate("tag")) == []
 
 
+def test_a_person_who_approved_the_older_bits_does_not_make_the_tag_look_restless() -> None:
+    pushed = Pushed()
+    bench = pushed.bench = Bench(policy_with(semver_gates={"digest": "manual"}))
+    pushed.push("one")
+    updater = bench.process()
+    (update,) = updater.plan().updates
+    updater.approve(update, approver="ada")
+    for _ in range(5):
+        pushed.push("two", timedelta(minutes=5))
+    for update in bench.process().plan().updates:
+        decisions = [update.decision, *(option.decision for option in update.alternatives)]
+        assert "tag_unstable" not in {reason.code for said in decisions for reason in said.reasons}
+    ((_, stored),) = bench.store.iterate("tag")
+    assert [item.digest for item in stored.value.served] == [digest_of("one"), digest_of("two")]
+
+
+def test_bits_that_ran_and_came_back_are_a_move_as_well() -> None:
+    pushed = Pushed()
+    running = pushed.bench.world.tags["docker.io/library/web"]["1.0.0"]
+    pushed.push("one")
+    pushed.bench.clock.advance(60.0)
+    pushed.bench.world.publish("web:1.0.0", digest=running)
+    pushed.bench.process().plan()
+    assert pushed.push("one") == ("review_required", "tag_unstable")
+
+
 def test_two_platforms_of_one_tag_do_not_look_like_moves() -> None:
-    facts = StoreFacts(MemoryStore(FakeClock()))
-    new = ImageReference.parse("example/web:1.1.0")
+    store, new = MemoryStore(FakeClock()), ImageReference.parse("example/web:1.1.0")
     for number in range(6):
         platform = ("linux/amd64", "linux/arm64")[number % 2]
-        subject = asset(platform=platform)
-        change = Change(
-            asset_id=subject.id, current=subject.image, new=new.with_digest(digest_of(platform)),
-            change_type=VersionChangeType.MINOR,
-        )  # fmt: skip
-        history = facts.facts(Candidate(asset=subject, change=change, now=NOW))[HISTORY]
-        assert isinstance(history, tuple)
-        assert len(history) == 1
+        version = new.with_digest(digest_of(platform))
+        note_served(store, version, platform, NOW)
+        assert served_at(store, version, platform) == (NOW,)
+
+
+def test_what_others_noted_meanwhile_stands() -> None:
+    store, new = MemoryStore(FakeClock()), ImageReference.parse("example/web:1.1.0")
+
+    class Late:
+        """Somebody else sees the tag move between our reading and our writing."""
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "put":
+                note_served(store, new.with_digest(digest_of("two")), None, NOW)
+            return getattr(store, name)
+
+    late: Any = Late()
+    note_served(late, new.with_digest(digest_of("one")), None, NOW)
+    ((_, stored),) = store.iterate("tag")
+    assert [item.digest for item in stored.value.served] == [digest_of("two")]
 
 
 @pytest.mark.parametrize(
