@@ -222,6 +222,24 @@ def test_a_helper_that_misbehaves_is_an_error_soon(tmp_path: Path, script: str, 
     assert "s3cr3t" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        (b"\x7fELF of another processor", "cannot be run .Exec format error.: install it for this machine"),
+        (b"", "cannot be run .Exec format error."),
+        (b"#!/no/such/interpreter\n", "cannot be run .No such file or directory."),
+    ],
+)
+def test_a_helper_that_cannot_be_run_is_an_error_that_names_it(
+    tmp_path: Path, program: bytes, says: str
+) -> None:
+    environ = helper(tmp_path, "")
+    (tmp_path / "docker-credential-test").write_bytes(program)
+    with pytest.raises(RegistryError, match=f"docker-credential-test {says}") as raised:
+        CredentialHelper("test", environ).get("reg.example")
+    assert raised.value.code == "credential_helper"
+
+
 @pytest.mark.parametrize("name", ["../evil", "a/b", "a b", "a;id", "", "UPPER", "a\n", "ä", "-x", "x" * 65])
 def test_a_helpers_name_is_checked_before_anything_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

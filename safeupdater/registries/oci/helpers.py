@@ -38,8 +38,8 @@ class CredentialHelper:
         """User name and secret for a server; None where the helper has none.
 
         Raises:
-            RegistryError: the helper is missing, hangs, fails or answers nonsense. What it printed is not
-                repeated: it may hold the secret.
+            RegistryError: the helper is missing, cannot be run, hangs, fails or answers nonsense. What it printed is
+                not repeated: it may hold the secret.
         """
         status, output = self._run(server)
         if status != 0:
@@ -57,10 +57,7 @@ class CredentialHelper:
         return f"docker-credential-{self.name}"
 
     def _run(self, server: str) -> tuple[int, bytes]:
-        process = subprocess.Popen(
-            [self._located(), "get"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, env=dict(self.environ), start_new_session=True, cwd="/",
-        )  # fmt: skip
+        process = self._started()
         try:
             return self._converse(process, server)
         finally:
@@ -72,6 +69,19 @@ class CredentialHelper:
                     with contextlib.suppress(OSError):
                         pipe.close()
             process.wait()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        program = self._located()
+        try:
+            return subprocess.Popen(
+                [program, "get"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL, env=dict(self.environ), start_new_session=True, cwd="/",
+            )  # fmt: skip
+        except OSError as error:
+            why = os.strerror(error.errno or 0)
+            raise self._failure(
+                f"cannot be run ({why}): install it for this machine, or remove it from the docker config"
+            ) from None
 
     def _converse(self, process: subprocess.Popen[bytes], server: str) -> tuple[int, bytes]:
         assert process.stdin is not None
