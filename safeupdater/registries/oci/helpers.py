@@ -38,8 +38,8 @@ class CredentialHelper:
         """User name and secret for a server; None where the helper has none.
 
         Raises:
-            RegistryError: the helper is missing, cannot be run, hangs, fails or answers nonsense. What it printed is
-                not repeated: it may hold the secret.
+            RegistryError: the helper is missing, cannot be run, hangs, fails or answers nonsense. What it
+                printed is not repeated: it may hold the secret.
         """
         status, output = self._run(server)
         if status != 0:
