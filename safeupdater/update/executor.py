@@ -46,7 +46,14 @@ from safeupdater.update.flight import LONG_LEASE_S, SHORT_LEASE_S, Flight
 from safeupdater.update.machine import evolve, is_ended, is_parked, next_command
 from safeupdater.update.notifier import Notifier
 from safeupdater.update.opening import Objection, Opener, Ports, Review
-from safeupdater.update.result import Advance, Done, OperationResult, WakeAfter, untouched
+from safeupdater.update.result import (
+    Advance,
+    Done,
+    OperationResult,
+    WakeAfter,
+    unexpected,
+    untouched,
+)
 from safeupdater.update.states import (
     Capture,
     Command,
@@ -228,7 +235,8 @@ class UpdateExecutor:
         """Goes on with an operation until it must wait, ends, or needs a person.
 
         ``Done`` with the outcome ``interrupted`` means that this executor let go of it: somebody else
-        works on it, the store does not answer, or ``stop`` was called; ``recover`` goes on from there.
+        works on it, the store does not answer, something raised that nobody expected, or ``stop`` was
+        called; ``recover`` goes on from there.
         """
         flight = self._flights.get(operation_id) or self._boarded(operation_id)
         if isinstance(flight, Done):
@@ -241,11 +249,14 @@ class UpdateExecutor:
             return self._let_go(flight, "lease_lost", "another updater took over")
         except StoreError as error:
             return self._store_failed(flight, error)
+        except Exception as error:  # noqa: BLE001  the last border: it is this operation's alone
+            return self._interrupted(flight, error)
 
     def _boarded(self, operation_id: str) -> Flight | Done:
         """An operation that is not ours yet, taken up; or what became of trying."""
         try:
-            refused = self.take_up(operation_id)
+            with border("taking the operation up"):
+                refused = self.take_up(operation_id)
         except SafeUpdaterError as error:
             self._notifier.alert_if_permanent(
                 error, "see what runs, mend the state, then recover", operation_id=operation_id
@@ -485,6 +496,17 @@ class UpdateExecutor:
         if is_store and not is_told and result.outcome is Outcome.INTERRUPTED:
             self._notifier.alert_of_store(result)
         return Done(result)
+
+    def _interrupted(self, flight: Flight, error: Exception) -> Done:
+        """Something raised that nobody expected: this operation rests where it is, all others go on."""
+        code, message = unexpected(error)
+        done = self._let_go(flight, code, message)
+        self._notifier.alert(
+            Severity.CRITICAL, code, f"the update rests where it is: {message}",
+            "remove the cause, or report it; recover goes on with the update",
+            target_id=flight.opened.target_id, operation_id=flight.operation_id,
+        )  # fmt: skip
+        return done
 
     def _store_failed(self, flight: Flight, error: StoreError) -> Advance:
         """No forward effect without the store: keep what is unsaved and try again, at last let go."""

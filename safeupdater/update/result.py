@@ -101,6 +101,17 @@ def untouched(operation_id: str, error: SafeUpdaterError) -> OperationResult:
     )  # fmt: skip
 
 
+def unexpected(error: Exception) -> tuple[str, str]:
+    """The code and the message of what nobody expected; foreign text may hold anything, so it is not kept."""
+    if isinstance(error, SafeUpdaterError):
+        return error.code, error.message
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = "" if place is None else f" in {place.tb_frame.f_code.co_qualname}, line {place.tb_lineno}"
+    return "unexpected_error", f"{type(error).__name__} was raised{where}"
+
+
 def unknown(operation_id: str) -> OperationResult:
     """The result for an id that no operation has."""
     return OperationResult(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from safeupdater.analysis import SemVerAnalyzer
@@ -20,6 +20,7 @@ from safeupdater.gates.evaluation import evaluate
 from safeupdater.protocols import FactSource, PolicySource, StateStore
 from safeupdater.update.facts import StoreFacts, with_facts
 from safeupdater.update.planning import policy_hash
+from safeupdater.update.policies import AskedPolicy
 from safeupdater.update.result import OperationResult, refusal
 
 _LABELS = Labels()
@@ -50,15 +51,20 @@ class PolicyReview:
         facts: Sequence[FactSource] = (),
         analyzer: SemVerAnalyzer | None = None,
     ) -> None:
-        self._policy = self._latest = policy
+        self._policy = self._latest = policy if isinstance(policy, AskedPolicy) else AskedPolicy(policy)
         self._store = store
         self._facts = (*facts, StoreFacts(store))
-        self._gate = DiffGate(policy, analyzer=analyzer)
+        self._gate = DiffGate(self._policy, analyzer=analyzer)
 
     def __call__(
         self, planned: PlannedUpdate, now: datetime, approval: Approval | None
     ) -> OperationSettings | OperationResult:
-        """The settings to run under, or the refusal."""
+        """The settings to run under, or the refusal.
+
+        Raises:
+            PluginError: the policy is a plugin's and raised; nothing was begun.
+            StoreError: the store did not answer.
+        """
         if approval is not None and not (approval.update_hash == planned.hash and approval.is_good(now)):
             message = (
                 "the approval is for another update, was used, or is out of date: plan and approve again"
@@ -91,7 +97,7 @@ class PolicyReview:
             StoreError: the store did not answer.
         """
         try:
-            policy = self._reread()
+            policy = self._latest = self._latest.reread()
             assets = {change.asset_id: self._asset(change) for change in planned.changes}
             policies = {asset_id: policy.for_asset(asset) for asset_id, asset in assets.items()}
             is_same = policy_hash(policies) == planned.policy_hash
@@ -107,15 +113,8 @@ class PolicyReview:
         except StoreError:
             raise
         except SafeUpdaterError:
-            pass  # a policy that cannot be read changes nothing for what has begun
+            pass  # a policy that cannot be read or asked changes nothing for what has begun
         return None
-
-    def _reread(self) -> PolicySource:
-        """The policy as it is now: one that was loaded from a file is read again when that changes."""
-        reread: Callable[[], PolicySource] | None = getattr(self._latest, "reread", None)
-        if reread is not None:
-            self._latest = reread()
-        return self._latest
 
     def _blocked(
         self,

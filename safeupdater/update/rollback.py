@@ -15,7 +15,7 @@ from safeupdater.domain.operation import (
     Resolution,
     Resolved,
 )
-from safeupdater.errors import IllegalTransition, RollbackError, SafeUpdaterError, VersionConflict
+from safeupdater.errors import IllegalTransition, RollbackError, SafeUpdaterError, VersionConflict, border
 from safeupdater.protocols import Backend, Clock, StateStore
 from safeupdater.update.executor import UpdateExecutor
 from safeupdater.update.machine import evolve, is_parked, replay
@@ -100,7 +100,8 @@ class RollbackManager:
 
     def _waits_for_a_person(self, operation_id: str) -> bool:
         try:
-            return is_parked(self._state(operation_id))
+            with border("reading the operation"):
+                return is_parked(self._state(operation_id))
         except SafeUpdaterError:
             return False  # the executor says of this one what is wrong with it, and goes on with the others
 

@@ -28,6 +28,7 @@ from safeupdater.errors import (
 )
 from safeupdater.protocols import (
     Admission,
+    AssetPolicy,
     Backend,
     Clock,
     FactSource,
@@ -54,6 +55,7 @@ from safeupdater.update.inventory import Inventory
 from safeupdater.update.listings import SILENT_ROUNDS, ListingMemory
 from safeupdater.update.notifier import Notifier
 from safeupdater.update.planning import plan_updates
+from safeupdater.update.policies import AskedPolicy
 from safeupdater.update.result import AbortAnswer, OperationResult
 from safeupdater.update.retention import JournalRetention
 from safeupdater.update.review import PolicyReview
@@ -115,6 +117,7 @@ class Updater:
         self.backends = tuple(backends)
         self.clock: Clock = clock or wiring.clock()
         self.policy: PolicySource = policy or wiring.policy()
+        self._asked = AskedPolicy(self.policy)
         self.store: StateStore = store or wiring.store(self.clock)
         self._tags = tags
         has_threads = not getattr(self.clock, "is_for_one_thread", False)
@@ -128,7 +131,7 @@ class Updater:
         self._guarded_tags: TagSource | None = None
         self._facts: tuple[FactSource, ...] = tuple(guard(source, GuardedFacts) for source in facts)
         review = PolicyReview(
-            self.policy, self.store, facts=self._all_facts(stored=False), analyzer=self._analyzer
+            self._asked, self.store, facts=self._all_facts(stored=False), analyzer=self._analyzer
         )
         self.executor = UpdateExecutor(
             self._reached,
@@ -201,7 +204,7 @@ class Updater:
         plan = plan_updates(
             subjects,
             self.tags,
-            self.policy,
+            self._asked,
             now=self.clock.now(),
             approvals=self.approvals(),
             facts=self._all_facts(),
@@ -260,8 +263,7 @@ class Updater:
 
     def _require_approver(self, update: PlannedUpdate, approver: str) -> None:
         for change in update.changes:
-            asset = self.inventory.get(change.asset_id)
-            policy = self.policy.for_asset(asset) if asset else self.policy.defaults()
+            policy = self._policy_of(change.asset_id)
             if not policy.lets_approve(approver):
                 raise UpdateError(
                     f"{approver} may not approve updates of {change.asset_id}: the policy lets "
@@ -371,7 +373,7 @@ class Updater:
 
     def _limits(self, planned: PlannedUpdate) -> Limits:
         asset = self.inventory.get(planned.changes[0].asset_id)
-        policy = self.policy.for_asset(asset) if asset else self.policy.defaults()
+        policy = self._policy_of(planned.changes[0].asset_id)
         rollback = policy.settings.rollback
         replica_of = asset.metadata.get("replica_of") if asset else None
         return Limits(
@@ -382,8 +384,11 @@ class Updater:
         )
 
     def _approval_ttl_s(self, update: PlannedUpdate) -> float:
-        asset = self.inventory.get(update.changes[0].asset_id)
-        return (self.policy.for_asset(asset) if asset else self.policy.defaults()).approval_ttl_s
+        return self._policy_of(update.changes[0].asset_id).approval_ttl_s
+
+    def _policy_of(self, asset_id: str) -> AssetPolicy:
+        asset = self.inventory.get(asset_id)
+        return self._asked.for_asset(asset) if asset else self._asked.defaults()
 
     def _checkpoint(self) -> None:
         checkpoint = getattr(self.store, "checkpoint", None)

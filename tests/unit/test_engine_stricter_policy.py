@@ -12,8 +12,9 @@ import pytest
 from safeupdater.config import Policy
 from safeupdater.domain.asset import Asset
 from safeupdater.domain.operation import AbortRequested, Blame, Outcome, VerdictReached
+from safeupdater.errors import PluginError
 from safeupdater.protocols import AssetPolicy
-from tests.support.engine import POLICY, WEB, Bench, policy_with
+from tests.support.engine import POLICY, WEB, Bench, outcomes, policy_with
 
 
 class ChangingPolicy:
@@ -130,6 +131,53 @@ def test_who_takes_over_asks_the_policy_of_then() -> None:
     late = bench.process(policy=Policy.from_dict(STRICTER["frozen"]))
     (result,) = late.recover()
     assert (result.operation_id, result.outcome) == (operation_id, Outcome.ROLLED_BACK)
+
+
+# --- a policy that raises -----------------------------------------------------------------------------------
+
+
+class RaisingPolicy(ChangingPolicy):
+    """A plugin's policy that raises when it is told to, or answers nonsense."""
+
+    answer: Any = None
+
+    def for_asset(self, asset: Asset) -> AssetPolicy:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer or super().for_asset(asset)
+
+
+@pytest.mark.parametrize("answer", [KeyError("s3cret"), "nonsense"])
+def test_a_policy_that_raises_while_an_update_is_watched_ends_nothing(answer: Any) -> None:
+    bench = Bench(LONG)
+    policy = RaisingPolicy(bench.policy)
+    bench.updater = bench.process(policy=policy)
+    operation_id = bench.open()
+    bench.steps_until(operation_id, "Watching")
+    policy.answer = answer
+    assert bench.run(operation_id).outcome is Outcome.SUCCEEDED
+
+
+def test_a_policy_that_raises_forbids_no_recovery() -> None:
+    bench, policy, _ = under_way("Watching")
+    bench.kill(bench.updater)
+    broken = RaisingPolicy(policy.present)
+    broken.answer = KeyError("s3cret")
+    assert outcomes(bench.process(policy=broken).recover()) == [Outcome.SUCCEEDED]
+
+
+def test_under_a_policy_that_raises_nothing_begins() -> None:
+    bench = Bench(policy_with(semver_gates={"minor": "manual"}))
+    policy = RaisingPolicy(bench.policy)
+    bench.updater = bench.process(policy=policy)
+    planned = bench.plan()
+    policy.answer = KeyError("s3cret")
+    result = bench.run(planned)
+    assert (result.outcome, result.code) == (Outcome.REFUSED, "plugin_error")
+    assert result.message == "the policy raised KeyError"
+    for ask in (bench.updater.plan, lambda: bench.updater.approve(planned, approver="ada")):
+        with pytest.raises(PluginError, match="the policy raised KeyError"):
+            ask()
 
 
 # --- the file -----------------------------------------------------------------------------------------------

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from safeupdater.domain.notice import Severity
 from safeupdater.domain.operation import Outcome
 from safeupdater.errors import BackendError, PluginError, RollbackError
 from safeupdater.update.retention import snapshots
-from tests.support.engine import WEB, Bench, outcomes, policy_with
+from tests.support.engine import WEB, Bench, BrokenStore, outcomes, policy_with
 
 DAY_S = 86_400.0
 
@@ -71,6 +72,51 @@ def test_a_backend_that_cannot_even_say_what_is_its_own_stops_no_other() -> None
     bench.clock.advance(8 * DAY_S)
     bench.apply()
     assert list(snapshots(bench.store)) == [], "the other backend did its part"
+
+
+# --- what nobody expected -----------------------------------------------------------------------------------
+
+
+def test_what_nobody_expected_interrupts_one_operation_and_a_person_hears_of_it() -> None:
+    bench = Bench(policy_with(max_concurrent=2))
+    broken = BrokenStore(bench.store)
+    broken.error = KeyError("s3cret")
+    bench.world.run("api", "api:1.0.0")
+    for name in ("api", "web"):
+        bench.publish(name=name)
+    bench.updater = bench.process(store=broken)
+    web = bench.open()
+    bench.steps_until(web, "Watching")
+    broken.breaks = lambda name, arguments: name == "append" and arguments[0] == web
+
+    (other,) = (item for item in bench.updater.plan().updates if item.target_id.endswith("/api"))
+    first, second = bench.updater.executor.run([web, other])
+
+    assert (first.outcome, first.code) == (Outcome.INTERRUPTED, "unexpected_error")
+    assert first.message.startswith("KeyError was raised in ")
+    assert second.succeeded
+    (alert,) = (alert for alert in bench.recorder.alerts if alert.operation_id == web)
+    assert (alert.severity, alert.code) == (Severity.CRITICAL, "unexpected_error")
+    assert "s3cret" not in str(alert) + str(first)
+    broken.breaks = lambda name, arguments: False
+    assert outcomes(bench.process().recover()) == [Outcome.SUCCEEDED]
+
+
+def test_what_nobody_expected_of_one_operation_keeps_no_other_from_recovery() -> None:
+    bench = Bench(policy_with(max_concurrent=2))
+    broken = BrokenStore(bench.store)
+    broken.error = KeyError("s3cret")
+    bench.world.run("api", "api:1.0.0")
+    bench.publish(name="api")
+    web = bench.open()
+    (other,) = (item for item in bench.updater.plan().updates if item.target_id.endswith("/api"))
+    bench.updater.executor.open(other)
+    bench.kill(bench.updater)
+    late = bench.process(store=broken)
+    broken.breaks = lambda name, arguments: name == "load" and arguments[0] == web
+    results = {item.operation_id: item for item in late.recover()}
+    assert (results.pop(web).outcome, late.executor._flights) == (Outcome.INTERRUPTED, {})
+    assert outcomes(results.values()) == [Outcome.ABORTED], "it had not begun"
 
 
 # --- closing ------------------------------------------------------------------------------------------------
