@@ -41,6 +41,8 @@ class Policy:
     """Where it was read, for messages: a path, ``mapping`` or ``built-in``."""
     _stamp: tuple[int, ...] | None = None
     """What tells one state of its file from another; None where it has no file."""
+    _path: str = ""
+    """Its file, wherever one stands."""
     _matchers: tuple[Matcher, ...] = attrs.field(
         default=attrs.Factory(lambda self: _matchers_of(self._document), takes_self=True), init=False
     )
@@ -62,7 +64,13 @@ class Policy:
 
         source = os.fspath(path)
         stamp = _stamp_of(source)  # before it is read: what is written meanwhile is read again
-        return cls(read_document(read_nodes(path), Problems(source)), source, stamp)
+        document = read_document(read_nodes(path), Problems(source))
+        return cls(document, source, stamp, os.path.abspath(source))
+
+    @property
+    def origin(self) -> str:
+        """What tells its source from any other: the whole path of its file, else ``source``."""
+        return self._path or self.source
 
     def reread(self) -> Policy:
         """The policy as its file says it now: this very one while that is untouched, or where there is none.

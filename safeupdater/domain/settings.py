@@ -79,7 +79,11 @@ def frozen_mapping(value: Mapping[str, object]) -> Mapping[str, object]:
 
 @attrs.frozen(kw_only=True)
 class OperationSettings:
-    """The part of the effective policy that an operation runs under, fixed when it is opened."""
+    """The part of the effective policy that an operation runs under, fixed when it is opened.
+
+    ``policy`` is that policy in words, and ``policy_origin`` tells its source from any other: the path of its
+    file, for one ("" where that is not known).
+    """
 
     health: HealthPolicy = HealthPolicy()
     rollback: RollbackPolicy = RollbackPolicy()
@@ -87,3 +91,4 @@ class OperationSettings:
     unrunnable: Unrunnable = Unrunnable.DEFER
     stop_timeout_s: float = 10.0
     policy: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping, hash=False, repr=False)
+    policy_origin: str = ""

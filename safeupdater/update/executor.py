@@ -420,7 +420,7 @@ class UpdateExecutor:
         objection = self._ports.objection
         if objection is None or flight.opened.restores is not None:
             return False
-        reason = objection(flight.opened.planned, self._clock.now())
+        reason = objection(flight.opened, self._clock.now())
         if reason is None:
             return False
         flight.happened(AbortRequested(by="the policy", reason=reason))

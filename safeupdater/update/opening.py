@@ -50,7 +50,7 @@ from safeupdater.update.states import Settling, State, Switching
 Review = Callable[[PlannedUpdate, datetime, Approval | None], OperationSettings | OperationResult]
 """Decides again at execution: the settings to run under, or the refusal."""
 
-Objection = Callable[[PlannedUpdate, datetime], str | None]
+Objection = Callable[[OperationPlanned, datetime], str | None]
 """Asked again while an update is under way: why it may not go on, or None."""
 
 

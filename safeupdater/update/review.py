@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import attrs
+
 from safeupdater.analysis import SemVerAnalyzer
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.asset import Asset, AssetType
 from safeupdater.domain.candidate import Candidate
 from safeupdater.domain.change import Change
 from safeupdater.domain.decision import Decision, Verdict
-from safeupdater.domain.operation import OperationSettings
+from safeupdater.domain.operation import OperationPlanned, OperationSettings
 from safeupdater.domain.plan import Approval, PlannedUpdate
 from safeupdater.errors import SafeUpdaterError, StoreError
 from safeupdater.gates import Labels
@@ -27,11 +29,13 @@ _LABELS = Labels()
 _FROZEN = "frozen"
 
 
-def _forbidden(decision: Decision) -> str | None:
-    """The reason that no consent and no waiting for a window would lift."""
+def _forbidden(decision: Decision, *, is_another: bool) -> str | None:
+    """The reason that no consent and no waiting for a window would lift; of another policy than the update's
+    only what says "nothing at all, now": a freeze, or a label."""
     for reason in decision.reasons:
         is_broken = reason.fatal and reason.code.startswith("gate_")
-        if (reason.verdict is Verdict.REJECT and not is_broken) or reason.code == _FROZEN:
+        counts = not is_broken and (reason.gate == _LABELS.name or not is_another)
+        if (reason.verdict is Verdict.REJECT and counts) or reason.code == _FROZEN:
             return reason.message
     return None
 
@@ -84,20 +88,24 @@ class PolicyReview:
             blocked = self._blocked(planned, assets[change.asset_id], change, now, consent)
             if blocked is not None:
                 return blocked
-        return policies[planned.changes[0].asset_id].settings
+        settings = policies[planned.changes[0].asset_id].settings
+        return attrs.evolve(settings, policy_origin=self._policy.origin)
 
-    def objection(self, planned: PlannedUpdate, now: datetime) -> str | None:
+    def objection(self, opened: OperationPlanned, now: datetime) -> str | None:
         """Why an update that is under way may not go on; None where it may.
 
         It goes on under the policy with which it began, unless the policy of now, read again where it has a
         file, forbids it outright: switched off, frozen, or rejected even with a person's consent. That an
-        update window has closed meanwhile forbids nothing.
+        update window has closed meanwhile forbids nothing. Rejected counts only where the policy comes from
+        where that of the update came from: another one never allowed it, so it has not become stricter.
 
         Raises:
             StoreError: the store did not answer.
         """
+        planned = opened.planned
         try:
             policy = self._latest = self._latest.reread()
+            is_another = policy.origin != opened.settings.policy_origin
             assets = {change.asset_id: self._asset(change) for change in planned.changes}
             policies = {asset_id: policy.for_asset(asset) for asset_id, asset in assets.items()}
             is_same = policy_hash(policies) == planned.policy_hash
@@ -107,7 +115,8 @@ class PolicyReview:
                 gate = _LABELS if is_same else policies[change.asset_id].gate
                 if not policies[change.asset_id].enabled:
                     return f"the policy does not look after {asset.name} any more (enabled: false)"
-                forbidden = _forbidden(evaluate(gate, with_facts(candidate, self._facts, gate.needs)))
+                decision = evaluate(gate, with_facts(candidate, self._facts, gate.needs))
+                forbidden = _forbidden(decision, is_another=is_another)
                 if forbidden is not None:
                     return forbidden
         except StoreError:

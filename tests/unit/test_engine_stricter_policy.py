@@ -9,11 +9,13 @@ from typing import Any
 import attrs
 import pytest
 
+from safeupdater.codec import decode_event, encode_event
 from safeupdater.config import Policy
 from safeupdater.domain.asset import Asset
-from safeupdater.domain.operation import AbortRequested, Blame, Outcome, VerdictReached
+from safeupdater.domain.operation import AbortRequested, Blame, OperationPlanned, Outcome, VerdictReached
 from safeupdater.errors import PluginError
 from safeupdater.protocols import AssetPolicy
+from safeupdater.update.review import PolicyReview
 from tests.support.engine import POLICY, WEB, Bench, outcomes, policy_with
 
 
@@ -204,6 +206,80 @@ def test_a_file_that_is_changed_while_an_update_is_watched_is_read_again(tmp_pat
     assert "incident 12" in result.message
     asked = [event for event in bench.recorder.events if isinstance(event, AbortRequested)]
     assert [event.by for event in asked] == ["the policy"]
+
+
+ALLOWS = "version: 1\nsemver_gates: {major: auto}\nhealth: {window: 5m}\n"
+SKIPS = "version: 1\nsemver_gates: {major: skip}\n"
+
+
+def interrupted_under(path: Path) -> Bench:
+    """A major update, watched under the policy of a file, whose process is gone."""
+    bench = Bench()
+    bench.updater = bench.process(policy=Policy.load(path))
+    bench.steps_until(bench.open("2.0.0"), "Watching")
+    bench.kill(bench.updater)
+    return bench
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        (SKIPS, Outcome.SUCCEEDED),
+        ("version: 1\nskip_versions: [2.0.0]\n", Outcome.SUCCEEDED),
+        ("version: 1\nfreeze: incident 12\n", Outcome.ROLLED_BACK),
+        ("version: 1\nenabled: false\n", Outcome.ROLLED_BACK),
+    ],
+)
+def test_who_recovers_under_another_file_turns_back_only_what_nothing_may_touch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, outcome: Outcome
+) -> None:
+    for folder, content in (("one", ALLOWS), ("other", text)):
+        (tmp_path / folder).mkdir()
+        written(tmp_path / folder / "policy.yaml", content)
+    monkeypatch.chdir(tmp_path / "one")
+    bench = interrupted_under(Path("policy.yaml"))
+    monkeypatch.chdir(tmp_path / "other")
+    other = bench.process(policy=Policy.find(environ={}))
+    assert outcomes(other.recover()) == [outcome]
+
+
+def test_who_recovers_under_the_built_in_policy_finishes_what_a_file_allowed(tmp_path: Path) -> None:
+    written(tmp_path / "policy.yaml", ALLOWS)
+    bench = interrupted_under(tmp_path / "policy.yaml")
+    assert outcomes(bench.process(policy=Policy.default()).recover()) == [Outcome.SUCCEEDED]
+
+
+def test_who_recovers_under_the_same_file_goes_by_what_it_says_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "policy.yaml"
+    written(path, ALLOWS)
+    bench = interrupted_under(path)
+    written(path, SKIPS)
+    monkeypatch.chdir(tmp_path)
+    assert outcomes(bench.process(policy=Policy.find(environ={})).recover()) == [Outcome.ROLLED_BACK]
+
+
+def test_a_label_counts_under_any_policy(tmp_path: Path) -> None:
+    written(tmp_path / "policy.yaml", ALLOWS)
+    bench = interrupted_under(tmp_path / "policy.yaml")
+    off = attrs.evolve(bench.store.get("asset", WEB).value, labels={"safeupdater.enable": "false"})
+    bench.store.put("asset", WEB, off)
+    assert outcomes(bench.process(policy=Policy.default()).recover()) == [Outcome.ROLLED_BACK]
+
+
+def test_a_journal_that_says_nothing_of_the_origin_is_read_and_goes_on() -> None:
+    bench, _, operation_id = under_way("Watching")
+    entry = bench.store.load(operation_id)[0]
+    written_before = encode_event(entry.event)
+    del written_before["settings"]["policy_origin"]
+    old = decode_event(written_before)
+    assert isinstance(old, OperationPlanned)
+    assert old.settings.policy_origin == ""
+    strict = PolicyReview(Policy.from_dict(STRICTER["size"]), bench.store)
+    frozen = PolicyReview(Policy.from_dict(STRICTER["frozen"]), bench.store)
+    assert strict.objection(old, bench.clock.now()) is None
+    assert frozen.objection(old, bench.clock.now()) is not None
 
 
 def test_a_file_that_is_broken_meanwhile_changes_nothing(tmp_path: Path) -> None:
