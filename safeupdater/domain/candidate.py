@@ -53,7 +53,7 @@ class Candidate:
 
     ``consent`` is the strictest verdict that a person's approval lifts (``review_required`` for one given
     in bulk, else ``manual_approval``), None where nobody approved. It lifts what single gates say, never
-    a deferral or a rejection.
+    a deferral or a rejection; ``consented_at`` is when it was given.
     """
 
     asset: Asset
@@ -61,6 +61,7 @@ class Candidate:
     now: datetime | None = None
     facts: Facts = Facts()
     consent: Verdict | None = None
+    consented_at: datetime | None = None
 
     def lifts(self, verdict: Verdict) -> bool:
         """Whether the approval that was given turns this verdict of a single gate into approve."""

@@ -20,9 +20,13 @@ _OF_THE_MOMENT = frozenset(
     {
         "abort_requested", "interrupted", "not_running",
         "concurrency", "cooldown", "rollback_budget_spent", "breaker_open",
+        "store_full", "backend_hangs", "plugin_hangs", "registry_hangs", "unreachable",
+        "daemon_absent", "daemon_error", "daemon_timeout", "daemon_unreachable", "registry_failed",
     }
 )  # fmt: skip
-"""Ends that say nothing about the next attempt, or that something else decides on anew."""
+"""Ends that say nothing about the next attempt, or that something else decides on anew: what is down now may
+be up in a moment, and whoever made room must not wait for an hour."""
+REFUSED_BEFORE = "refused_before"
 
 
 @attrs.frozen
@@ -57,8 +61,8 @@ class BackOff(Composable):
     """Defers what was refused before anything was touched, while nothing has changed that would help.
 
     An hour after the first refusal it is tried again, after more of the same in a row 2, 4, 8, 16 and at
-    most 24 hours later; at once where another version is on offer, or where the asset or the policy
-    (``policy_hash``) changed.
+    most 24 hours later; at once where another version is on offer, where the asset or the policy
+    (``policy_hash``) changed, or where a person approved the update after it was refused.
     """
 
     policy_hash: str = ""
@@ -69,7 +73,7 @@ class BackOff(Composable):
     def __call__(self, candidate: Candidate) -> Decision:
         """Defer with ``refused_before`` or ``no_time``, or approve."""
         refused = self._refusal(candidate)
-        if refused is None:
+        if refused is None or _is_wanted_since(candidate, refused):
             return _NOT_REFUSED
         if not is_usable(candidate.now):
             return no_time(self.name)
@@ -80,7 +84,7 @@ class BackOff(Composable):
         times = "" if refused.attempts == 1 else f" {refused.attempts} times"
         message = f"It was refused{times} before, and nothing changed since: {printable(refused.reason)}"
         return Decision.because(
-            Reason(code="refused_before", message=message, verdict=Verdict.DEFER, gate=self.name, until=until)
+            Reason(code=REFUSED_BEFORE, message=message, verdict=Verdict.DEFER, gate=self.name, until=until)
         )
 
     def _refusal(self, candidate: Candidate) -> UpdateRecord | None:
@@ -96,6 +100,11 @@ class BackOff(Composable):
             if is_it and refused.situation in situations and refused.code not in _OF_THE_MOMENT:
                 return refused
         return None
+
+
+def _is_wanted_since(candidate: Candidate, refused: UpdateRecord) -> bool:
+    """Whether somebody who may know that the cause is gone asked for it since."""
+    return candidate.consented_at is not None and candidate.consented_at > refused.finished
 
 
 _NOT_REFUSED = says("back_off", Verdict.APPROVE, "not_refused", "It was not refused before")

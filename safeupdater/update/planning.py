@@ -166,7 +166,7 @@ class _Judge:
         """The options, by asset, of the latest approval that still fits; empty where none does."""
         for approval in sorted(approvals, key=lambda item: (item.at, item.update_hash), reverse=True):
             fitting = self._fitting(members, approval)
-            options = [self._decided(subject, change, approval.consent) for subject, change in fitting]
+            options = [self._decided(subject, change, approval) for subject, change in fitting]
             if options and all(option.decision.verdict <= Verdict.DEFER for option in options):
                 for option in options:
                     self._tell(option)
@@ -222,9 +222,12 @@ class _Judge:
         self._tell(option)
         return option
 
-    def _decided(self, subject: _Subject, change: Change, consent: Verdict | None = None) -> Option:
+    def _decided(self, subject: _Subject, change: Change, approval: Approval | None = None) -> Option:
         asset, policy = subject.asset, subject.policy
-        candidate = Candidate(asset=asset, change=change, now=self.now, consent=consent)
+        candidate = Candidate(
+            asset=asset, change=change, now=self.now,
+            consent=approval.consent if approval else None, consented_at=approval.at if approval else None,
+        )  # fmt: skip
         candidate = with_facts(candidate, self.sources, self.gate.needs_of(asset))
         bound = update_hash(asset.target_id, (change,), policy.fingerprint)
         return Option(change=change, decision=self.gate.decide(candidate), hash=bound)

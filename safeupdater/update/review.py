@@ -83,9 +83,8 @@ class PolicyReview:
             policy.lets_approve(approval.approver) for policy in policies.values()
         ):
             return refusal(planned, "not_an_approver", f"{approval.approver} may not approve this update")
-        consent = approval.consent if approval is not None else None
         for change in planned.changes:
-            blocked = self._blocked(planned, assets[change.asset_id], change, now, consent)
+            blocked = self._blocked(planned, assets[change.asset_id], change, now, approval)
             if blocked is not None:
                 return blocked
         settings = policies[planned.changes[0].asset_id].settings
@@ -131,9 +130,12 @@ class PolicyReview:
         asset: Asset,
         change: Change,
         now: datetime,
-        consent: Verdict | None,
+        approval: Approval | None,
     ) -> OperationResult | None:
-        candidate = Candidate(asset=asset, change=change, now=now, consent=consent)
+        candidate = Candidate(
+            asset=asset, change=change, now=now,
+            consent=approval.consent if approval else None, consented_at=approval.at if approval else None,
+        )  # fmt: skip
         decision = self._gate.decide(with_facts(candidate, self._facts, self._gate.needs_of(asset)))
         if decision.verdict is Verdict.APPROVE:
             return None

@@ -14,7 +14,7 @@ import attrs
 from safeupdater.analysis import SemVerAnalyzer
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.asset import Asset
-from safeupdater.domain.decision import Verdict
+from safeupdater.domain.decision import Decision, Verdict
 from safeupdater.domain.notice import ScanFinished, Severity
 from safeupdater.domain.operation import Outcome, Resolution
 from safeupdater.domain.plan import Approval, Plan, PlannedUpdate, UnknownAsset
@@ -26,6 +26,7 @@ from safeupdater.errors import (
     UpdateError,
     border,
 )
+from safeupdater.gates.attempts import REFUSED_BEFORE
 from safeupdater.protocols import (
     Admission,
     AssetPolicy,
@@ -239,17 +240,20 @@ class Updater:
     ) -> Approval:
         """Consents to one planned update: good once, for ``ttl_s`` seconds (the policy's, by default).
 
+        One that waits only because it was refused before (``refused_before``) can be approved too, whatever
+        the policy wants otherwise: then it is tried again at once.
+
         Raises:
             UpdateError: the update is rejected, needs no approval, may not be approved in bulk, or not by
                 this approver. Who that is was for the caller to find out: a name is believed.
         """
-        verdict = update.decision.verdict
-        if verdict not in (Verdict.REVIEW_REQUIRED, Verdict.MANUAL_APPROVAL):
+        verdict, is_retry = update.decision.verdict, _only_was_refused(update.decision)
+        if verdict not in (Verdict.REVIEW_REQUIRED, Verdict.MANUAL_APPROVAL) and not is_retry:
             needs_none = "needs no approval" if update.is_approved else f"cannot be approved, it is {verdict}"
             raise UpdateError(
                 f"{update.target_id} {needs_none}: {update.decision.reason}", code="not_approvable"
             )
-        if bulk and verdict is Verdict.MANUAL_APPROVAL:
+        if bulk and (is_retry or verdict is Verdict.MANUAL_APPROVAL):
             raise UpdateError(f"{update.target_id} must be approved by itself", code="not_in_bulk")
         self._require_approver(update, approver)
         now = self.clock.now()
@@ -422,7 +426,7 @@ class Updater:
             if result.outcome is Outcome.ABORTED and self._is_news(result):
                 self._notifier.alert(
                     Severity.WARNING, result.code, f"nothing was changed: {result.message}",
-                    "remove the cause, then plan and apply again",
+                    "remove the cause: it is tried again later by itself, at once where somebody approves it",
                     target_id=result.target_id, operation_id=result.operation_id,
                 )  # fmt: skip
 
@@ -432,6 +436,12 @@ class Updater:
         noted = asset.refusals if asset else ()
         found = next((item for item in noted if item.operation_id == result.operation_id), None)
         return result.code != "abort_requested" and (found is None or found.told in (None, found.finished))
+
+
+def _only_was_refused(decision: Decision) -> bool:
+    """Whether nothing but an earlier refusal stands between an update and what a person may approve."""
+    blocking = {reason.code for reason in decision.reasons if reason.verdict >= Verdict.DEFER}
+    return decision.verdict is Verdict.DEFER and blocking == {REFUSED_BEFORE}
 
 
 def _source_of(asset: Asset | None) -> str:

@@ -10,6 +10,7 @@ import pytest
 from safeupdater.domain.asset import UpdateRecord
 from safeupdater.domain.decision import Verdict
 from safeupdater.domain.operation import Outcome, PreflightReport, StepOutcome, StepStatus
+from safeupdater.errors import UpdateError
 from tests.support.engine import WEB, Bench, only, outcomes, policy_with
 
 HOUR_S = 3600.0
@@ -103,6 +104,62 @@ def test_the_plan_says_why_it_waits_and_until_when() -> None:
     (reason,) = [item for item in decision.reasons if item.code == "refused_before"]
     assert reason.message.endswith("it removes itself")
     assert reason.until == history(bench)[0].finished + timedelta(hours=1)
+
+
+# --- and people who know better -----------------------------------------------------------------------------
+
+
+def test_who_approves_after_a_refusal_has_it_tried_at_once() -> None:
+    bench, runtime = refusing()
+    bench.publish()
+    bench.apply()
+    assert "approves it" in bench.recorder.alerts[-1].remedy
+    bench.clock.advance(60)
+    assert bench.apply() == ()
+    bench.updater.approve(only(bench.updater.plan()), approver="ada")
+    assert outcomes(bench.apply()) == [Outcome.ABORTED], "the cause is still there"
+    bench.clock.advance(60)
+    assert outcomes(bench.apply()) == [Outcome.REFUSED], "the consent was given before that refusal"
+    runtime.code = ""
+    bench.updater.approve(only(bench.updater.plan()), approver="ada")
+    assert outcomes(bench.apply()) == [Outcome.SUCCEEDED]
+
+
+def test_a_consent_that_was_given_back_waits_and_a_new_one_does_not() -> None:
+    bench, runtime = refusing(policy_with(semver_gates={"minor": "manual"}))
+    bench.publish()
+    bench.updater.scan()
+    bench.updater.approve(only(bench.updater.plan()), approver="ada")
+    assert outcomes(bench.apply()) == [Outcome.ABORTED]
+    runtime.code = ""
+    bench.clock.advance(60)
+    assert outcomes(bench.apply()) == [Outcome.REFUSED]
+    bench.updater.approve(only(bench.updater.plan()), approver="ada")
+    assert outcomes(bench.apply()) == [Outcome.SUCCEEDED]
+
+
+def test_nothing_else_that_waits_can_be_approved_with_it() -> None:
+    bench, _ = refusing()
+    bench.publish()
+    bench.apply()
+    bench.clock.advance(60)
+    update = only(bench.updater.plan())
+    with pytest.raises(UpdateError, match="by itself"):
+        bench.updater.approve(update, approver="ada", bulk=True)
+    bench.world.stop("web")
+    bench.updater.scan()
+    with pytest.raises(UpdateError, match="cannot be approved"):
+        bench.updater.approve(only(bench.updater.plan()), approver="ada")
+
+
+@pytest.mark.parametrize("code", ["store_full", "backend_hangs", "daemon_unreachable"])
+def test_what_may_be_over_in_a_moment_is_tried_in_the_next_round(code: str) -> None:
+    bench, runtime = refusing()
+    bench.publish()
+    runtime.code = code
+    assert outcomes(bench.apply()) == [Outcome.ABORTED]
+    runtime.code = ""
+    assert outcomes(bench.apply()) == [Outcome.SUCCEEDED]
 
 
 def another_version(bench: Bench) -> None:
