@@ -11,8 +11,10 @@ import attrs
 class Listing:
     """One repository's list of tags when it was last believed, and what came of asking since.
 
-    ``running`` are the tags in use that it named; ``doubted`` is the hash of a list that was not believed
-    and has been the same since ``doubted_since``. ``failures`` counts the rounds in a row without an answer.
+    ``running`` are the tags in use that it named. Since ``doubted_since`` the lists are not believed, for the
+    same reason: the latest has ``doubted_count`` tags and lacks ``doubted_lost``, which run. ``failures``
+    counts the rounds in a row without an answer, the last of them at ``failed_at``. ``doubted`` is not
+    written any more.
     """
 
     count: int = 0
@@ -21,6 +23,9 @@ class Listing:
     doubted: str = ""
     doubted_since: datetime | None = None
     failures: int = 0
+    doubted_count: int = 0
+    doubted_lost: tuple[str, ...] = ()
+    failed_at: datetime | None = None
 
 
 @attrs.frozen

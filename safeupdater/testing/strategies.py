@@ -325,6 +325,8 @@ def listings() -> st.SearchStrategy[Listing]:
     return st.builds(
         Listing, count=st.integers(0, 10_000), running=st.lists(_names, max_size=3).map(tuple), at=times(),
         doubted=_names, doubted_since=st.none() | times(), failures=st.integers(0, 5),
+        doubted_count=st.integers(0, 10_000), doubted_lost=st.lists(_names, max_size=3).map(tuple),
+        failed_at=st.none() | times(),
     )  # fmt: skip
 
 

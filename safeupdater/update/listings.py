@@ -1,12 +1,11 @@
 """Lists of tags, compared with what the same repository listed in earlier rounds and other processes.
 
 A list that lost most of its tags, or a tag that is in use, is more often a registry in trouble than a
-maintainer who clears up. It is not believed until a person says so, or until it was the same for a day.
+maintainer who clears up. It is not believed until a person says so, or until that was so for a day.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -21,9 +20,11 @@ from safeupdater.update.served import note_served
 KIND = "listing"
 SILENT_ROUNDS = 5
 """After so many rounds without an answer a person hears of it."""
+_ROUND = timedelta(minutes=10)
 _BELIEVED_AFTER = timedelta(days=1)
 _FRESH = timedelta(days=1)
 """How old a record may be that says nothing new; older ones are written again, so that they are kept."""
+_AWAY_AT_MOST = timedelta(days=7)
 _MAX_RUNNING = 50
 _Answer = tuple[str, ...] | RegistryError
 
@@ -45,16 +46,17 @@ class ListingMemory:
         stored = self.store.get(KIND, repository)
         known = stored.value if stored is not None and isinstance(stored.value, Listing) else None
         if isinstance(answer, RegistryError):
-            self._write(repository, known, _after_failure(known or Listing(at=self.now)))
+            self._write(repository, known, _after_failure(known or Listing(at=self.now), self.now))
             return answer
         named = tuple(sorted(set(running) & set(answer)))[:_MAX_RUNNING]
-        why = _doubt(known, answer, frozenset(running)) if known is not None else ""
-        if known is None or not why or self._is_settled(known, answer):
+        doubt = _doubt(known, answer, frozenset(running), self.now) if known is not None else None
+        if known is None or doubt is None or self._is_settled(doubt):
             self._write(repository, known, Listing(count=len(answer), running=named, at=self.now))
             return answer
-        self._write(repository, known, self._doubted(known, answer))
+        self._write(repository, known, doubt)
+        why = _why(doubt)
         return RegistryError(
-            f"{repository} {why}: nothing of the list is used until it has been the same for a day; if it is "
+            f"{repository} {why}: nothing of the list is used until that has been so for a day; if it is "
             f"right, say so: safeupdater state forget {repository}",
             code="suspicious_listing",
         )
@@ -63,17 +65,8 @@ class ListingMemory:
         """Notes what a tag was just said to serve; without ``first`` only of a tag that was noted before."""
         note_served(self.store, version, platform, self.now, first=first)
 
-    def _is_settled(self, known: Listing, tags: tuple[str, ...]) -> bool:
-        since = known.doubted_since
-        is_old = since is not None and self.now - since >= _BELIEVED_AFTER
-        return is_old and known.doubted == _hash(tags)
-
-    def _doubted(self, known: Listing, tags: tuple[str, ...]) -> Listing:
-        offered = _hash(tags)
-        # A time in the future, which a wrong clock left behind, counts from now.
-        is_same = known.doubted == offered and known.doubted_since is not None
-        since = min(known.doubted_since or self.now, self.now) if is_same else self.now
-        return attrs.evolve(known, doubted=offered, doubted_since=since, failures=0)
+    def _is_settled(self, doubt: Listing) -> bool:
+        return doubt.doubted_since is not None and self.now - doubt.doubted_since >= _BELIEVED_AFTER
 
     def _write(self, repository: str, known: Listing | None, present: Listing) -> None:
         """Writes what is new; of several who write at once, and saw the same registry, the last one stays."""
@@ -84,20 +77,45 @@ class ListingMemory:
             self.store.put(KIND, repository, attrs.evolve(present, at=self.now))
 
 
-def _after_failure(known: Listing) -> Listing:
-    return attrs.evolve(known, failures=min(known.failures + 1, SILENT_ROUNDS))
+def _after_failure(known: Listing, now: datetime) -> Listing:
+    """One more round without an answer; plans in quick succession are one round."""
+    is_same_round = known.failed_at is not None and timedelta() <= now - known.failed_at < _ROUND
+    if known.failures >= SILENT_ROUNDS or (known.failures and is_same_round):
+        return known
+    return attrs.evolve(known, failures=known.failures + 1, failed_at=now)
 
 
-def _doubt(known: Listing, tags: tuple[str, ...], running: frozenset[str]) -> str:
-    """What makes a list doubtful; "" for nothing."""
-    if 2 * len(tags) < known.count:
-        return f"lists {len(tags)} tags where it had {known.count}"
-    lost = sorted((running & frozenset(known.running)) - frozenset(tags))
-    return f"does not list {lost[0]} any more, which runs" if lost else ""
+def _doubt(known: Listing, tags: tuple[str, ...], running: frozenset[str], now: datetime) -> Listing | None:
+    """What is known after a list that is not believed; None where nothing makes it doubtful.
+
+    The doubt is an old one where its reason is: no further tag that runs is lost, and a list that is too
+    short has not become shorter since.
+    """
+    lost = frozenset(running & frozenset(known.running)) - frozenset(tags)
+    is_short = _is_short(len(tags), known)
+    if not is_short and not lost:
+        return None
+    is_same = lost <= frozenset(known.doubted_lost) and (
+        not is_short or (_is_short(known.doubted_count, known) and len(tags) >= known.doubted_count)
+    )
+    # Where a clock leapt since the latest list, or nobody looked for long, it is doubted from now on.
+    is_steady = abs(now - known.at) <= _AWAY_AT_MOST
+    since = known.doubted_since
+    since = since if since is not None and since <= now and is_same and is_steady else now
+    return attrs.evolve(
+        known, doubted="", doubted_since=since, doubted_count=len(tags), doubted_lost=tuple(sorted(lost)),
+        failures=0, failed_at=None,
+    )  # fmt: skip
 
 
-def _hash(tags: tuple[str, ...]) -> str:
-    return hashlib.sha256("\n".join(sorted(tags)).encode()).hexdigest()
+def _is_short(count: int, known: Listing) -> bool:
+    return 2 * count < known.count
+
+
+def _why(doubt: Listing) -> str:
+    if _is_short(doubt.doubted_count, doubt):
+        return f"lists {doubt.doubted_count} tags where it had {doubt.count}"
+    return f"does not list {doubt.doubted_lost[0]} any more, which runs"
 
 
 def forget_listings(store: StateStore, before: datetime) -> None:

@@ -144,7 +144,8 @@ def test_a_clock_that_was_wrong_does_not_make_it_wait_for_ever(rounds: Rounds) -
     far = rounds.bench.clock.now() + timedelta(days=3650)
     rounds.bench.store.put(
         "listing", REPOSITORY, Listing(
-            count=stored.value.count, at=far, running=("1.0.0",), doubted=doubted.doubted, doubted_since=far
+            count=stored.value.count, at=far, running=("1.0.0",), doubted_since=far,
+            doubted_count=doubted.doubted_count, doubted_lost=doubted.doubted_lost,
         ),
     )  # fmt: skip
     for _ in range(25):
@@ -152,11 +153,59 @@ def test_a_clock_that_was_wrong_does_not_make_it_wait_for_ever(rounds: Rounds) -
     assert rounds.round().updates
 
 
+@pytest.mark.parametrize("days", [3650, -3650])
+def test_a_clock_that_leaps_or_dips_makes_no_list_believed(rounds: Rounds, days: int) -> None:
+    few(rounds)
+    rounds.round()
+    rounds.bench.clock.jump(timedelta(days=days))
+    assert rounds.round().updates == ()
+    rounds.bench.clock.jump(timedelta(days=-days))
+    for _ in range(23):
+        assert rounds.round().updates == ()
+
+
 def test_what_a_person_accepts_is_believed_at_once(rounds: Rounds) -> None:
     few(rounds)
     rounds.round()
     rounds.bench.store.delete("listing", REPOSITORY)
     assert rounds.round().updates
+
+
+def test_a_list_with_a_daily_push_settles_although_it_is_never_the_same(rounds: Rounds) -> None:
+    rounds.registry.only = set(MANY)
+    assert rounds.round().updates == ()
+    for day in range(1, 4):
+        rounds.bench.publish(f"1.1.{day}")
+        rounds.registry.only = {*MANY[day:], *(f"1.1.{each}" for each in range(1, day + 1))}
+        found = rounds.round(timedelta(hours=14)).updates
+        assert bool(found) == (day > 1), "a day after the tag that runs was lost"
+
+
+def test_a_short_list_that_grows_settles(rounds: Rounds) -> None:
+    for hour in range(24):
+        few(rounds, 3 + hour // 8)
+        assert rounds.round().updates == ()
+    assert rounds.round().updates
+
+
+def test_another_tag_that_is_lost_is_doubted_anew(rounds: Rounds) -> None:
+    rounds.bench.world.run("web2", "web:1.0.1")
+    rounds.round()
+    rounds.registry.only = set(MANY)
+    rounds.round()
+    rounds.registry.only = set(MANY[1:])
+    assert rounds.round(timedelta(hours=20)).updates == ()
+    assert rounds.round(timedelta(hours=20)).updates == ()
+    assert rounds.round(timedelta(hours=20)).updates
+
+
+def test_a_doubt_that_went_away_begins_anew(rounds: Rounds) -> None:
+    rounds.registry.only = set(MANY)
+    rounds.round()
+    rounds.registry.only = None
+    assert rounds.round(timedelta(hours=20)).updates
+    rounds.registry.only = set(MANY)
+    assert rounds.round(timedelta(hours=20)).updates == ()
 
 
 # --- no answer ----------------------------------------------------------------------------------------------
@@ -175,6 +224,26 @@ def test_a_registry_that_falls_silent_is_told_once_and_its_assets_are_unknown(ro
     for _ in range(5):
         rounds.round()
     assert rounds.alerts == ["registry_silent"] * 2
+
+
+def test_plans_in_quick_succession_are_one_round_without_an_answer(rounds: Rounds) -> None:
+    rounds.registry.error = RegistryError("no route", code="unreachable", transient=True)
+    for _ in range(50):
+        rounds.round(timedelta(seconds=10))
+    assert rounds.alerts == []
+    for _ in range(4):
+        rounds.round(timedelta(minutes=10))
+    assert rounds.alerts == ["registry_silent"]
+
+
+def test_a_failure_in_the_future_stops_no_counting(rounds: Rounds) -> None:
+    rounds.registry.error = RegistryError("no route", code="unreachable", transient=True)
+    rounds.bench.clock.jump(timedelta(days=3650))
+    rounds.round()
+    rounds.bench.clock.jump(timedelta(days=-3650))
+    for _ in range(4):
+        rounds.round()
+    assert rounds.alerts == ["registry_silent"]
 
 
 @pytest.mark.parametrize("code", ["unauthorized", "forbidden", "tls_error"])
