@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -322,6 +323,7 @@ class FakeDocker:
 
     def kill(self, reference: str, signal: str) -> None:
         """Sends a signal, which ends a container that is not deaf."""
+        _check_signal(signal)
         container = self.find(reference)
         if not container["State"]["Running"]:
             raise Refused(409, f"Cannot kill container: {reference}: Container is not running")
@@ -335,6 +337,8 @@ class FakeDocker:
         container = self.find(reference)
         if not container["State"]["Running"]:
             return False
+        if signal:
+            _check_signal(signal)
         signal = signal or container["Config"].get("StopSignal") or "SIGTERM"
         self.stopped_by.append((container["Name"].lstrip("/"), signal, grace_s))
         container["stopped_by_hand"] = True
@@ -408,6 +412,13 @@ class FakeDocker:
 
 
 _NOT_CONFIG = {"HostConfig", "NetworkingConfig"}
+_SIGNALS = frozenset({
+    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE",
+    "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU",
+    "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ",
+    "RTMIN", *(f"RTMIN+{number}" for number in range(1, 16)),
+    "RTMAX", *(f"RTMAX-{number}" for number in range(1, 15)),
+})  # fmt: skip
 
 
 def _state(status: str) -> Json:
@@ -437,6 +448,17 @@ def merged_config(body: Json, image: Mapping[str, Any]) -> Json:
     if default and (not check or check.get("Test") != ["NONE"]):
         config["Healthcheck"] = {**default, **{key: value for key, value in (check or {}).items() if value}}
     return config
+
+
+def _check_signal(text: str) -> None:
+    """Refuses what is no signal, by a name with or without SIG in any case (moby/sys signal, ParseSignal)."""
+    if re.fullmatch(r"-?[0-9]+", text):
+        if int(text) == 0:
+            raise Refused(400, f"invalid signal: {text}")
+        if int(text) not in {*range(1, 32), *range(34, 65)}:
+            raise Refused(500, f"The linux daemon does not support signal {text}")
+    elif text.upper().removeprefix("SIG") not in _SIGNALS:
+        raise Refused(400, f"invalid signal: {text}")
 
 
 def _comes_back(container: Json) -> bool:

@@ -15,6 +15,7 @@ from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.operation import OperationSettings, Phase
 from safeupdater.testing.driving import Drive, operation_for
 from testbed import images
+from tests.support.docker_host import Host
 
 LABEL = "safeupdater.stop-signal"
 NOTES = "trap 'echo {0} >> /notes/got; exit 0' {0};"
@@ -83,6 +84,21 @@ def test_the_signal_of_the_label_arrives_else_the_containers_own(
     noted, took_s, exit_code = drive.park(TELLING, labels=labels, **({"stop_signal": own} if own else {}))
     assert (noted, exit_code) == (signal, 0)
     assert took_s < 5
+
+
+@pytest.mark.parametrize("given_by", ["image", "user"])
+def test_a_label_that_no_daemon_understands_does_not_bar_the_way_back(host: Host, given_by: str) -> None:
+    host.release("1.0.0")
+    labels = {LABEL: "SIGNOPE"} if given_by == "user" else {}
+    old = host.run("web", "1.0.0", stop_timeout=1, labels=labels)
+    changes = (f"LABEL {LABEL}=SIGNOPE",) if given_by == "image" else ()
+    drive = host.drive("web", host.release("1.0.1", changes=changes))
+    drive.switch()
+    assert host.inspect("web")["State"]["Running"]
+    assert host.inspect("web")["Config"]["Labels"][LABEL] == "SIGNOPE"
+    drive.restore()
+    assert (host.inspect("web")["Id"], host.inspect("web")["State"]["Running"]) == (old, True)
+    assert host.names() == {host.name("web")}
 
 
 @pytest.mark.parametrize("label", [None, "SIGQUIT"])

@@ -80,11 +80,11 @@ def _rename_before_stop(work: Work) -> StepOutcome:
         if old is not None and name_of(old) == member.name:
             work.daemon.rename(member.id, member.parked)
         if old is not None:
-            work.halt(old)
+            work.halt(old, member)
     return DONE
 
 
-def _stop_only(self: Work, inspect: Any) -> None:
+def _stop_only(self: Work, inspect: Any, member: Any) -> None:
     """Stops a container, which its restart policy brings back with the daemon."""
     if is_running(inspect):
         self.daemon.stop(str(inspect["Id"]), 1)

@@ -36,6 +36,9 @@ class Scene:
 
     daemon: FakeDocker = attrs.field(factory=lambda: FakeDocker(api_version="1.47"))
     image: dict[str, Any] = attrs.field(factory=dict)
+    new: dict[str, Any] = attrs.field(factory=dict)
+    """What the new version's image has otherwise."""
+    old_image: str = attrs.field(init=False)
     transport: Timing = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -43,13 +46,17 @@ class Scene:
         self.daemon.release(f"{APP}:1.0.0", pulled=True, **self.image)
 
     def update(self, stop_timeout_s: float = 10.0, **config: Any) -> None:
+        self.drive(stop_timeout_s, **config).update()
+
+    def drive(self, stop_timeout_s: float = 10.0, **config: Any) -> Drive:
         settings = OperationSettings(stop_timeout_s=stop_timeout_s)
         self.daemon.run("web", f"{APP}:1.0.0", **config)
-        digest = self.daemon.release(f"{APP}:1.0.1", **self.image)
+        self.old_image = self.daemon.find("web")["Image"]
+        digest = self.daemon.release(f"{APP}:1.0.1", **{**self.image, **self.new})
         backend = DockerBackend(self.daemon.client(lambda _: self.transport), host="h", own_container=None)
         (asset,) = backend.scan().assets
         operation = operation_for(asset, ImageReference.parse(f"{APP}:1.0.1@{digest}"))
-        Drive(backend, attrs.evolve(operation, settings=settings, deadline_s=5.0)).update()
+        return Drive(backend, attrs.evolve(operation, settings=settings, deadline_s=5.0))
 
     def step_time_s(self, step: str, stop_timeout_s: float = 10.0, **config: Any) -> float:
         self.daemon.run("web", f"{APP}:1.0.0", **config)
@@ -112,6 +119,47 @@ def test_before_the_api_knew_signals_one_is_sent_and_waited_for(is_deaf: bool) -
     assert scene.daemon.stopped_by == [("web", "SIGQUIT", -1), *killed]
     assert scene.allowed_s("wait") == 40
     assert scene.daemon.running() == {"web"}
+
+
+@pytest.mark.parametrize("api_version", ["1.41", "1.47"])
+@pytest.mark.parametrize("text", ["SIGNOPE", "SIGKILL"])
+def test_a_label_that_an_image_brings_asks_for_nothing(api_version: str, text: str) -> None:
+    scene = Scene(FakeDocker(api_version=api_version), new={"Labels": {LABEL: text}})
+    drive = scene.drive()
+    drive.switch()
+    drive.restore()
+    assert scene.daemon.stopped_by == [("web", "SIGTERM", 10), ("web", "SIGTERM", 10)]
+    assert scene.daemon.running() == {"web"}
+    assert scene.daemon.find("web")["Image"] == scene.old_image
+
+
+def test_the_label_of_the_old_image_asks_for_nothing_either() -> None:
+    scene = Scene(image={"Labels": {LABEL: "SIGNOPE"}})
+    drive = scene.drive()
+    assert drive.backend.preflight(drive.operation).refusal is None
+    drive.switch()
+    assert scene.daemon.stopped_by == [("web", "SIGTERM", 10)]
+
+
+def test_the_label_that_a_user_gave_counts_on_the_way_back_too() -> None:
+    scene = Scene(new={"Labels": {LABEL: "SIGHUP"}})
+    drive = scene.drive(Labels={LABEL: "SIGQUIT"})
+    drive.switch()
+    drive.restore()
+    assert scene.daemon.stopped_by == [("web", "SIGQUIT", 10), ("web", "SIGQUIT", 10)]
+
+
+@pytest.mark.parametrize("api_version", ["1.41", "1.47"])
+def test_a_signal_that_the_daemon_does_not_know_stops_neither_the_way_there_nor_back(
+    api_version: str,
+) -> None:
+    scene = Scene(FakeDocker(api_version=api_version))
+    drive = scene.drive(Labels={LABEL: "SIGNOPE"})
+    drive.switch()
+    drive.restore()
+    assert scene.daemon.stopped_by == [("web", "SIGTERM", 10), ("web", "SIGTERM", 10)]
+    assert scene.daemon.running() == {"web"}
+    assert scene.daemon.find("web")["Image"] == scene.old_image
 
 
 @pytest.mark.parametrize("text", ["", "sigterm; reboot", "SIGTERM\n", "0", "100", "9" * 50])

@@ -16,6 +16,7 @@ from safeupdater.backends.docker.names import (
     parked_name,
 )
 from safeupdater.backends.docker.room import has_no_room
+from safeupdater.backends.docker.signals import asked_signal
 from safeupdater.backends.docker.snapshot import endpoints, section
 from safeupdater.backends.docker.subject import Subject, digests_of, listed
 from safeupdater.backends.docker.work import refused
@@ -133,7 +134,7 @@ def _is_unsettled(subject: Subject) -> StepOutcome | None:
 
 
 def _has_no_such_signal(subject: Subject) -> StepOutcome | None:
-    text = subject.labels.get(STOP_SIGNAL_LABEL)
+    text = asked_signal(subject.config, section(subject.image or {}, "Config"))
     if text is None or _SIGNAL.fullmatch(text):
         return None
     return refused(

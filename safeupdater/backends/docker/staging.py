@@ -224,7 +224,7 @@ def remove_candidate(work: Work) -> StepOutcome:
     for member in work.last_first:
         new = work.find_new(member)
         if new is not None:
-            work.halt(new)
+            work.halt(new, member)
             # Only volumes that nobody named and nobody else mounts go with it: the old container's are
             # attached by name, and the old container still holds them.
             work.daemon.remove(str(new["Id"]), with_volumes=True)

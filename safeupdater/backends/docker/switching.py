@@ -101,7 +101,7 @@ def park_old(work: Work) -> StepOutcome:
         if old is None:
             # What was stopped before it must run again, whatever became of this one.
             return refused("previous_gone", f"{member.name} was removed by somebody else just now")
-        work.halt(old)
+        work.halt(old, member)
         if name_of(old) == member.name:
             work.daemon.rename(member.id, member.parked)
     return DONE
@@ -178,7 +178,7 @@ def remove_old(work: Work) -> StepOutcome:
     for member in work.last_first:
         old = work.daemon.inspect(member.id)
         if old is not None:
-            work.halt(old)
+            work.halt(old, member)
             work.daemon.remove(member.id, with_volumes=False)
     return DONE
 
@@ -191,7 +191,7 @@ def stop_new(work: Work) -> StepOutcome:
     for member in work.last_first:
         new = work.find_new(member)
         if new is not None:
-            work.halt(new)
+            work.halt(new, member)
     return DONE
 
 

@@ -12,15 +12,17 @@ from safeupdater.backends.docker.daemon import Daemon
 from safeupdater.backends.docker.names import (
     OPERATION_LABEL,
     REMADE_LABEL,
-    STOP_SIGNAL_LABEL,
     keep_reference,
 )
+from safeupdater.backends.docker.signals import asked_signal
 from safeupdater.backends.docker.snapshot import Captured, Member, captured, is_running, section
 from safeupdater.backends.docker.target import Wanted, wanted_image
 from safeupdater.domain.operation import StepOutcome, StepStatus
+from safeupdater.errors import BackendError
 from safeupdater.protocols import OperationContext, Report
 
 _NO_RESTART: Json = {"Name": "no", "MaximumRetryCount": 0}
+_NO_SUCH_SIGNAL = 400
 
 
 @attrs.define(slots=False)
@@ -92,16 +94,27 @@ class Work:
             return found if self.is_remade(found) else None
         return found
 
-    def halt(self, inspect: Json) -> None:
-        """Stops a container for good: the daemon must not start it again by itself."""
+    def halt(self, inspect: Json, member: Member) -> None:
+        """Stops a container for good: the daemon must not start it again by itself.
+
+        ``member`` is it as it was captured, or its predecessor, whose user says by which signal.
+        """
         if self.set_policy(inspect, _NO_RESTART) and not is_running(inspect):
             # Until just now a daemon that restarts would have started it.
             inspect = self.daemon.inspect(str(inspect["Id"])) or inspect
         if is_running(inspect):
-            config = section(inspect, "Config")
             # Without a label the daemon goes by the container's signal, then its image's, then SIGTERM.
-            signal = str(section(config, "Labels").get(STOP_SIGNAL_LABEL) or "")
-            self.daemon.stop(str(inspect["Id"]), self.grace_s(config), signal)
+            signal = asked_signal(member.config, member.image_config) or ""
+            self._stop(str(inspect["Id"]), self.grace_s(section(inspect, "Config")), signal)
+
+    def _stop(self, container_id: str, grace_s: int, signal: str) -> None:
+        try:
+            self.daemon.stop(container_id, grace_s, signal)
+        except BackendError as error:
+            if not signal or error.evidence.get("status") != _NO_SUCH_SIGNAL:
+                raise
+            # The way back must not depend on a label.
+            self.daemon.stop(container_id, grace_s)
 
     def grace_s(self, config: Json) -> int:
         """How long a container has to stop: as it says itself, else as the policy says; below 0: any time."""
