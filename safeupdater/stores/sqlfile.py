@@ -48,7 +48,7 @@ def prepare_file(
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         require_safe(path)
         if not path.exists():
-            _create(path)
+            create_file(path)
         _require_ours(path)
     except OSError as error:
         raise io_error(error, f"opening {path}") from error
@@ -96,9 +96,16 @@ def free_bytes(connection: Connection) -> int | None:
     return min(own_limit, disk.f_bavail * disk.f_frsize + unused * page_bytes)
 
 
-def _create(path: Path) -> None:
-    """Makes an empty database of ours. A crash leaves it whole or not there; of two makers one wins."""
+def create_file(path: Path) -> None:
+    """Makes an empty database of ours. A crash leaves it whole or not there; of two makers one wins.
+
+    Raises:
+        CorruptState: only the log of one is there, so the database itself was lost.
+    """
+    # A database is there before its log is: where one is by now, another process was faster and uses it.
     if _size(_log_of(path)) > 0:
+        if path.exists():
+            return
         raise _damaged(path, f"it is missing, but {_log_of(path).name} beside it holds changes")
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(6)}.new")
     try:

@@ -19,7 +19,7 @@ from safeupdater.domain.operation import StepDone
 from safeupdater.errors import CorruptState, StoreError
 from safeupdater.stores import open_store
 from safeupdater.stores.sql import SqlStore
-from safeupdater.stores.sqlfile import wants_check
+from safeupdater.stores.sqlfile import create_file, wants_check
 from safeupdater.stores.sqlschema import APPLICATION_ID
 from safeupdater.testing.clock import FakeClock
 from safeupdater.testing.stores import INTENDED, START, asset, planned, snapshot
@@ -126,6 +126,19 @@ def test_an_empty_file_is_no_empty_start(tmp_path: Path) -> None:
     with pytest.raises(CorruptState, match="remove it to begin anew"):
         SqlStore(url_of(tmp_path / "s.db"))
     assert (tmp_path / "s.db").read_bytes() == b""
+
+
+def test_of_two_first_openings_at_once_the_slower_one_takes_what_the_faster_one_made(tmp_path: Path) -> None:
+    """The slower one saw no file, and wants to make one when the other has written to its own already."""
+    path = tmp_path / "s.db"
+    with SqlStore(url_of(path)) as faster:
+        faster.put("setting", "k", 1)
+        assert path.with_name("s.db-wal").stat().st_size > 0
+        create_file(path)
+        with SqlStore(url_of(path)) as slower:
+            stored = slower.get("setting", "k")
+            assert stored is not None
+            assert stored.value == 1
 
 
 def test_a_log_without_its_database_is_no_empty_start(tmp_path: Path, whole: Path) -> None:
