@@ -134,9 +134,9 @@ def test_tags_are_refused_and_nothing_is_executed(tag: str, value: str, tmp_path
 
 def test_an_alias_bomb_is_refused_in_less_than_100_ms_and_50_mb() -> None:
     tracemalloc.start()
-    begun = time.perf_counter()
+    begun = time.process_time()
     message = complaint(bomb())
-    taken_s = time.perf_counter() - begun
+    taken_s = time.process_time() - begun
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
