@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
@@ -20,7 +21,7 @@ from safeupdater.cli.exits import Exit
 from safeupdater.cli.notices import URL_VARIABLE
 from safeupdater.cli.options import Command
 from safeupdater.cli.places import shown_store
-from safeupdater.cli.rights import rights_of
+from safeupdater.cli.rights import ALLOW, rights_of
 from safeupdater.cli.session import Session
 from safeupdater.cli.tables import bullet
 from safeupdater.cli.text import clean, counted
@@ -196,23 +197,31 @@ def _runtime(spec: str, session: Session) -> Iterator[Check]:
 
 
 def _docker(backend: DockerBackend, session: Session) -> Iterator[Check]:
-    steps = (partial(_daemon, session=session), rights_of, _found)
+    subject = f"docker at {backend.api.url}"
     try:
-        for step in steps:
-            try:
-                yield from step(backend)
-            except SafeUpdaterError as error:
-                yield _failed(f"docker at {backend.api.url}", error, _docker_remedy(error))
-                if error.code != "forbidden":
-                    return
+        yield from _daemon(backend, session)
+    except SafeUpdaterError as error:
+        yield _failed(subject, error, _docker_remedy(error))
+        if error.code == "forbidden":
+            # What is found would be the same failure once more; the rights say what is missing.
+            yield from _until_failure(rights_of(backend), subject)
+    else:
+        yield from _until_failure(itertools.chain(rights_of(backend), _found(backend)), subject)
     finally:
         backend.close()
 
 
+def _until_failure(checks: Iterator[Check], subject: str) -> Iterator[Check]:
+    try:
+        yield from checks
+    except SafeUpdaterError as error:
+        yield _failed(subject, error, _docker_remedy(error))
+
+
 def _docker_remedy(error: SafeUpdaterError) -> str:
-    if error.code == "forbidden":
-        return "the rights below say which calls a proxy has to allow"
-    return "name another daemon with DOCKER_HOST or --backend ALIAS=URL"
+    return (
+        ALLOW if error.code == "forbidden" else "name another daemon with DOCKER_HOST or --backend ALIAS=URL"
+    )
 
 
 def _daemon(backend: DockerBackend, session: Session) -> Iterator[Check]:

@@ -9,7 +9,8 @@ from safeupdater.backends.docker import DockerBackend
 from safeupdater.backends.docker.rights import Right, Rights, look
 from safeupdater.cli.checks import Check, Health
 
-_ALLOW = "allow this at the proxy before the socket; the reference of Docker, Rights, has the whole list"
+ALLOW = "allow this at the proxy before the socket; the reference of Docker, Rights, has the whole list"
+"""What helps where a proxy denies a call."""
 
 
 def rights_of(backend: DockerBackend) -> Iterator[Check]:
@@ -45,7 +46,7 @@ def _full_control(subject: str, url: str) -> Check:
 def _missing(subject: str, rights: Rights) -> Iterator[Check]:
     if rights.missing:
         detail = f"no update is possible, this is not allowed: {_listed(rights.missing)}"
-        yield Check(subject=subject, health=Health.FAILED, detail=detail, remedy=_ALLOW)
+        yield Check(subject=subject, health=Health.FAILED, detail=detail, remedy=ALLOW)
     else:
         detail = (
             "every call of an update is allowed, and not all others; creating containers is root's right too"
@@ -57,7 +58,7 @@ def _missing(subject: str, rights: Rights) -> Iterator[Check]:
     ):
         if missing:
             detail = f"{what} do not work, this is not allowed: {_listed(missing)}"
-            yield Check(subject=subject, health=Health.WARNING, detail=detail, remedy=_ALLOW)
+            yield Check(subject=subject, health=Health.WARNING, detail=detail, remedy=ALLOW)
 
 
 def _listed(rights: Iterable[Right]) -> str:

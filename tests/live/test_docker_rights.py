@@ -149,6 +149,29 @@ def test_without_one_of_them_the_old_version_stays_and_doctor_names_it(
     assert "proxy" in check["remedy"]
 
 
+def test_where_even_the_version_is_denied_doctor_says_it_once_and_names_just_that(
+    daemon: Dockerd,
+) -> None:
+    allowed = [call for call in documented() if call != "GET /version"]
+    with AllowingProxy(daemon.socket, allowed) as proxy:
+        checks = [check for check in doctor(proxy.host, code=1) if check["status"] == "failed"]
+    said, rights = checks
+    assert said["detail"].startswith("Docker could not say which version it is")
+    assert (
+        rights["detail"]
+        == "no update is possible, this is not allowed: GET /version (agree on an API version)"
+    )
+    assert all("proxy" in check["remedy"] for check in checks)
+
+
+def test_where_nothing_is_allowed_doctor_names_every_call_once(daemon: Dockerd) -> None:
+    with AllowingProxy(daemon.socket, []) as proxy:
+        checks = [check for check in doctor(proxy.host, code=1) if check["subject"].endswith(proxy.host)]
+    assert [check["status"] for check in checks] == ["failed", "failed", "warning", "warning"]
+    named = [check["detail"] for check in checks[1:]]
+    assert [" ".join(named).count(f"{call} (") for call in documented()] == [1] * len(documented())
+
+
 def test_doctor_says_what_is_allowed_without_need_and_changes_nothing_by_asking(
     daemon: Dockerd, scene: Scene
 ) -> None:

@@ -13,7 +13,7 @@ import requests
 
 from safeupdater.backends.docker import ContainerFilter, DockerBackend, DockerScanner
 from safeupdater.backends.docker.client import connect
-from safeupdater.backends.docker.faults import fault_of_message, fault_of_pull
+from safeupdater.backends.docker.faults import fault_of_message, fault_of_pull, refusal
 from safeupdater.backends.docker.names import REMADE_LABEL
 from safeupdater.backends.docker.ourselves import own_container_id
 from safeupdater.domain.artifact import ImageReference
@@ -1145,6 +1145,11 @@ def test_only_a_pull_is_told_of_registries(message: str, status: int, code: str,
     fault = fault_of_message(message, status)
     assert (fault.code, fault.transient) == (code, transient)
     assert "registry" not in fault.advice
+
+
+def test_an_answer_without_words_leaves_no_gap_in_the_sentence() -> None:
+    said = refusal("find it", 403, " \n").message
+    assert said.startswith("Docker could not find it: the daemon, or a proxy in front of it, does not allow")
 
 
 def test_a_url_that_is_none_is_a_configuration_error_without_its_password() -> None:

@@ -211,6 +211,26 @@ class DockerApi:
             except Exception as error:
                 raise failure(doing, self.url, error) from error
 
+    def status(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        *,
+        version: tuple[int, int],
+        params: Params | None = None,
+        body: object | None = None,
+    ) -> int:
+        """How one call is answered, whatever the status, in a version that need not be agreed on.
+
+        Raises:
+            BackendError: there was no answer.
+        """
+        with self._send_once(
+            method, f"/v{_text(version)}{path}", doing, params=params, body=body
+        ) as response:
+            return response.status_code
+
     def registry_header(self, registry: str) -> Mapping[str, str]:
         """The login for a pull from a registry, as a header.
 

@@ -112,10 +112,12 @@ _FROM_PULL = _FROM_MESSAGE + _patterns(
     ),
 )
 
+_NOT_ALLOWED = Fault("forbidden", False, "the daemon, or a proxy in front of it, does not allow this call")
 _FROM_STATUS: Mapping[int, Fault] = {
     400: Fault("bad_request", False, "the daemon does not understand the request"),
     401: Fault("forbidden", False, "the daemon, or a proxy in front of it, wants authentication"),
-    403: Fault("forbidden", False, "the daemon, or a proxy in front of it, does not allow this call"),
+    403: _NOT_ALLOWED,
+    405: _NOT_ALLOWED,
     404: Fault("not_found", False, "it is not there any more"),
     409: Fault("conflict", False, "somebody else is changing it, or its name is taken"),
     501: Fault("not_supported", False, "this daemon does not offer this call"),
@@ -141,7 +143,8 @@ def _fault(patterns: _Patterns, message: str, status: int) -> Fault:
 def refusal(doing: str, status: int, message: str, *, is_pull: bool = False) -> BackendError:
     """The error for an answer that the caller did not expect."""
     fault = fault_of_pull(message, status) if is_pull else fault_of_message(message, status)
-    return _error(f"Docker could not {doing}: {one_line(message)}", fault, status=status)
+    said = one_line(message)
+    return _error(f"Docker could not {doing}" + (said and f": {said}"), fault, status=status)
 
 
 def failure(doing: str, where: str, error: Exception) -> BackendError:

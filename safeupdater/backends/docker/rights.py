@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from safeupdater.backends.docker.client import DockerApi
+from safeupdater.backends.docker.client import OLDEST_API, DockerApi
+from safeupdater.errors import BackendError
 
 _DENIED = (401, 403, 405)
-_ANY_STATUS = tuple(range(200, 600))
 
 
 @attrs.frozen(kw_only=True)
@@ -36,8 +36,10 @@ def _right(call: str, purpose: str, body: Mapping[str, object] | None = None, **
     return Right(method=method, path=path, purpose=purpose, body=body, params=params)
 
 
+_AGREE = _right("GET /version", "agree on an API version")
+
 NEEDED = (
-    _right("GET /version", "agree on an API version"),
+    _AGREE,
     _right("GET /info", "know which host it is"),
     _right("GET /containers/json", "find containers"),
     _right("GET /containers/{id}/json", "know everything about one"),
@@ -114,10 +116,15 @@ def look(api: DockerApi) -> Rights:
     Raises:
         BackendError: there was no answer.
     """
+    version = _agreed(api)
     nothing = f"nothing-{uuid.uuid4().hex}"
 
     def denied(rights: Iterable[Right]) -> tuple[Right, ...]:
-        return tuple(right for right in rights if _is_denied(api, right, nothing))
+        return tuple(
+            right
+            for right in rights
+            if (right is _AGREE and version is None) or _is_denied(api, right, nothing, version or OLDEST_API)
+        )
 
     refused = denied(NEVER_NEEDED)
     return Rights(
@@ -128,13 +135,26 @@ def look(api: DockerApi) -> Rights:
     )
 
 
-def _is_denied(api: DockerApi, right: Right, nothing: str) -> bool:
-    answer = api.call(
+def _agreed(api: DockerApi) -> tuple[int, int] | None:
+    """The API version in use; None where asking for it is denied.
+
+    Then any will do: a daemon that finds it too old says 400, and so was reached.
+    """
+    try:
+        return api.version
+    except BackendError as error:
+        if error.evidence.get("status") not in _DENIED:
+            raise
+        return None
+
+
+def _is_denied(api: DockerApi, right: Right, nothing: str, version: tuple[int, int]) -> bool:
+    status = api.status(
         right.method,
         right.path.replace("{id}", nothing),
         f"say whether {right} is allowed",
+        version=version,
         params={name: text.replace("{id}", nothing) for name, text in right.params.items()},
         body=right.body,
-        accept=_ANY_STATUS,
     )
-    return answer.status in _DENIED
+    return status in _DENIED
