@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import docker
 import pytest
 
 from safeupdater.backends.docker import DockerBackend
+from safeupdater.backends.docker.signals import parse_signal
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.operation import OperationSettings, Phase
 from safeupdater.testing.driving import Drive, operation_for
@@ -84,6 +86,25 @@ def test_the_signal_of_the_label_arrives_else_the_containers_own(
     noted, took_s, exit_code = drive.park(TELLING, labels=labels, **({"stop_signal": own} if own else {}))
     assert (noted, exit_code) == (signal, 0)
     assert took_s < 5
+
+
+def test_what_we_take_for_a_signal_is_one_for_the_daemon_and_nothing_else_is(host: Host) -> None:
+    host.release("1.0.0")
+    container = host.run("web", "1.0.0", start=False)
+    names = [f"RT{end}{number}" for end in ("MIN+", "MAX-") for number in range(20)]
+    names += [*signal.Signals.__members__, "RTMIN", "rtmax", "quit", "NOPE", "SIG9", "SIGSIGINT"]
+    differing = [
+        text
+        for text in [*names, *map(str, range(70))]
+        # It does not run: a signal is answered by a conflict, and what is none by another refusal.
+        if (parse_signal(text) is not None) != (_status_of_a_kill(host, container, text) == 409)
+    ]
+    assert differing == []
+
+
+def _status_of_a_kill(host: Host, container: str, text: str) -> int:
+    url = f"{host.client.base_url}/v1.41/containers/{container}/kill"
+    return int(host.client.post(url, params={"signal": text}).status_code)
 
 
 @pytest.mark.parametrize("given_by", ["image", "user"])

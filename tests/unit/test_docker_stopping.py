@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import attrs
@@ -9,10 +10,11 @@ import pytest
 import requests
 
 from safeupdater.backends.docker import DockerBackend
+from safeupdater.backends.docker.signals import parse_signal
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.operation import OperationSettings, Phase
 from safeupdater.testing.driving import Drive, operation_for
-from safeupdater.testing.fake_docker import FakeDocker
+from safeupdater.testing.fake_docker import FakeDocker, Refused
 from safeupdater.testing.fake_docker_http import FakeTransport
 
 APP, LABEL = "registry.test/app", "safeupdater.stop-signal"
@@ -121,6 +123,41 @@ def test_before_the_api_knew_signals_one_is_sent_and_waited_for(is_deaf: bool) -
     assert scene.daemon.running() == {"web"}
 
 
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("sigquit", "SIGQUIT"), ("quit", "QUIT"), ("Usr1", "USR1"), ("9", "9"), ("64", "64"), ("31", "31"),
+        ("rtmin", "RTMIN"), ("SIGRTMIN+15", "SIGRTMIN+15"), ("sigrtmax-14", "SIGRTMAX-14"), ("CLD", "CLD"),
+        ("vtalrm", "VTALRM"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("api_version", ["1.41", "1.47"])
+def test_a_signal_may_be_written_as_docker_lets_it(api_version: str, text: str, sent: str) -> None:
+    scene = Scene(FakeDocker(api_version=api_version))
+    drive = scene.drive(Labels={LABEL: text})
+    assert drive.backend.preflight(drive.operation).refusal is None
+    drive.switch()
+    assert scene.daemon.stopped_by == [("web", sent, 10 if api_version == "1.47" else -1)]
+
+
+def test_every_signal_of_the_daemon_is_one_for_us_and_no_other() -> None:
+    names = [f"RT{end}{number}" for end in ("MIN+", "MAX-") for number in range(20)]
+    names += [name.removeprefix("SIG") for name in signal.Signals.__members__] + ["RTMIN", "RTMAX", "NOPE"]
+    for text in [*names, *map(str, range(-1, 70))]:
+        assert (parse_signal(text) is not None) == (not _is_refused(text)), text
+
+
+def _is_refused(text: str) -> bool:
+    daemon = FakeDocker()
+    daemon.build("app:1")
+    daemon.run("web", "app:1")
+    try:
+        daemon.kill("web", text)
+    except Refused:
+        return True
+    return False
+
+
 @pytest.mark.parametrize("api_version", ["1.41", "1.47"])
 @pytest.mark.parametrize("text", ["SIGNOPE", "SIGKILL"])
 def test_a_label_that_an_image_brings_asks_for_nothing(api_version: str, text: str) -> None:
@@ -162,7 +199,14 @@ def test_a_signal_that_the_daemon_does_not_know_stops_neither_the_way_there_nor_
     assert scene.daemon.find("web")["Image"] == scene.old_image
 
 
-@pytest.mark.parametrize("text", ["", "sigterm; reboot", "SIGTERM\n", "0", "100", "9" * 50])
+NO_SIGNALS = [
+    "", "sigterm; reboot", "SIGTERM\n", "0", "100", "9" * 50, "SIGNOPE", "QUITX", "SIG9", "SIGSIGINT", "-9",
+    "+9", "9.0", "٩", "32", "33", "65", "RTMIN+0", "RTMIN+16", "RTMAX-15", "RTMAX+1", "RTMIN-1", "SIGSIG",
+    "sıgint",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_SIGNALS)
 def test_a_label_that_is_no_signal_is_refused_before_anything_is_done(text: str) -> None:
     daemon = FakeDocker()
     daemon.release(f"{APP}:1.0.0", pulled=True)

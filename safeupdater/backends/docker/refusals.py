@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import urllib.parse
 from collections.abc import Callable, Sequence
 
@@ -16,15 +15,13 @@ from safeupdater.backends.docker.names import (
     parked_name,
 )
 from safeupdater.backends.docker.room import has_no_room
-from safeupdater.backends.docker.signals import asked_signal
+from safeupdater.backends.docker.signals import asked_signal, parse_signal
 from safeupdater.backends.docker.snapshot import endpoints, section
 from safeupdater.backends.docker.subject import Subject, digests_of, listed
 from safeupdater.backends.docker.work import refused
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.operation import StepOutcome, StepStatus
 from safeupdater.errors import InvalidReference
-
-_SIGNAL = re.compile(r"(?:SIG)?[A-Z]{2,6}[0-9]?(?:[+-][0-9]{1,2})?|[1-9][0-9]?", re.ASCII)
 
 
 def _is_owned(subject: Subject) -> StepOutcome | None:
@@ -135,12 +132,12 @@ def _is_unsettled(subject: Subject) -> StepOutcome | None:
 
 def _has_no_such_signal(subject: Subject) -> StepOutcome | None:
     text = asked_signal(subject.config, section(subject.image or {}, "Config"))
-    if text is None or _SIGNAL.fullmatch(text):
+    if text is None or parse_signal(text):
         return None
     return refused(
         "bad_label",
         f"{subject.name} has the label {STOP_SIGNAL_LABEL}={text[:40]!a}, which is no signal: expected one "
-        "such as SIGQUIT or 3",
+        "such as SIGQUIT, quit or 3",
     )
 
 

@@ -14,7 +14,7 @@ from safeupdater.backends.docker.names import (
     REMADE_LABEL,
     keep_reference,
 )
-from safeupdater.backends.docker.signals import asked_signal
+from safeupdater.backends.docker.signals import asked_signal, parse_signal
 from safeupdater.backends.docker.snapshot import Captured, Member, captured, is_running, section
 from safeupdater.backends.docker.target import Wanted, wanted_image
 from safeupdater.domain.operation import StepOutcome, StepStatus
@@ -104,7 +104,7 @@ class Work:
             inspect = self.daemon.inspect(str(inspect["Id"])) or inspect
         if is_running(inspect):
             # Without a label the daemon goes by the container's signal, then its image's, then SIGTERM.
-            signal = asked_signal(member.config, member.image_config) or ""
+            signal = parse_signal(asked_signal(member.config, member.image_config) or "") or ""
             self._stop(str(inspect["Id"]), self.grace_s(section(inspect, "Config")), signal)
 
     def _stop(self, container_id: str, grace_s: int, signal: str) -> None:
