@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from safeupdater.config import wiring
 from safeupdater.config.fields import PLUGIN_NAME
 from safeupdater.config.plugins import made_plugin
+from safeupdater.config.registries import VARIABLE as REGISTRIES_VARIABLE
 from safeupdater.config.registries import registries_of
 from safeupdater.errors import ConfigurationError
 from safeupdater.plugins import make_plugin, plugin_names
@@ -64,13 +65,18 @@ def named_registry(name: str, environ: Mapping[str, str], registries: str | None
     that the environment names.
 
     Raises:
-        ConfigurationError: that file cannot be used.
+        ConfigurationError: that file cannot be used, or there is one for a plugin, which would not see it.
         PluginError: the plugin cannot be had, raised, or made something else.
     """
     if name == BUILT_IN_REGISTRY:
         from safeupdater.registries.oci import RegistryClient
 
         return RegistryClient(registries=registries_of(environ, registries), environ=environ)
+    if registries or environ.get(REGISTRIES_VARIABLE):
+        raise ConfigurationError(
+            f"the tags come from the plugin {name!a}, and a registries file (--registries, "
+            f"{REGISTRIES_VARIABLE}) is only for oci: leave one of them out"
+        )
     made: TagSource = made_plugin("registries", name, TagSource, environ)
     return made
 

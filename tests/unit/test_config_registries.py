@@ -79,3 +79,11 @@ def test_a_mistake_is_told_where_it_is(tmp_path: Path, text: str, said: str) -> 
 def test_a_file_that_is_not_there_is_an_error_and_not_an_empty_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="No such file"):
         named_registry("oci", {"SAFEUPDATER_REGISTRIES": str(tmp_path / "none.yaml")})
+
+
+@pytest.mark.parametrize("named_by", ["option", "environment"])
+def test_a_file_that_a_plugin_would_never_see_is_refused(tmp_path: Path, named_by: str) -> None:
+    path = str(written(tmp_path, FILE))
+    environ, given = ({}, path) if named_by == "option" else ({"SAFEUPDATER_REGISTRIES": path}, None)
+    with pytest.raises(ConfigurationError, match=r"the plugin .acme., .* only for oci"):
+        named_registry("acme", environ, given)
