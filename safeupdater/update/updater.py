@@ -20,9 +20,8 @@ from safeupdater.domain.operation import Outcome, Resolution
 from safeupdater.domain.plan import Approval, Plan, PlannedUpdate, UnknownAsset
 from safeupdater.errors import (
     ConfigurationError,
-    PluginError,
     SafeUpdaterError,
-    ScanError,
+    StoreError,
     UpdateError,
     border,
 )
@@ -181,7 +180,9 @@ class Updater:
             try:
                 with border(f"the backend {type(getattr(backend, 'inner', backend)).__name__}"):
                     report = backend.scan()
-            except (ScanError, PluginError) as error:
+            except StoreError:
+                raise
+            except SafeUpdaterError as error:
                 problems.append(f"{backend.name} on {backend.host}: {error.message}")
                 self._notifier.alert_if_permanent(
                     error, "see safeupdater doctor", where=f"{backend.name} on {backend.host}"

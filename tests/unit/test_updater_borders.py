@@ -8,7 +8,14 @@ import pytest
 
 from safeupdater.domain.notice import Severity
 from safeupdater.domain.operation import Outcome
-from safeupdater.errors import BackendError, PluginError, RollbackError
+from safeupdater.errors import (
+    BackendError,
+    PluginError,
+    RegistryError,
+    RollbackError,
+    ScanError,
+    StoreError,
+)
 from safeupdater.update.retention import snapshots
 from tests.support.engine import WEB, Bench, BrokenStore, outcomes, policy_with
 
@@ -72,6 +79,29 @@ def test_a_backend_that_cannot_even_say_what_is_its_own_stops_no_other() -> None
     bench.clock.advance(8 * DAY_S)
     bench.apply()
     assert list(snapshots(bench.store)) == [], "the other backend did its part"
+
+
+# --- scanning -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [AWAY, BROKEN, RegistryError("no"), ScanError("no")])
+def test_a_backend_that_cannot_be_scanned_is_a_problem_and_the_others_are_scanned(error: Exception) -> None:
+    bench = Bench()
+    bench.updater = bench.process(backends=[Failing(bench.backend, error, "scan"), bench.backend])
+    scan = bench.updater.scan()
+    assert [asset.id for asset in scan.assets] == [WEB]
+    (problem,) = scan.problems
+    assert problem.startswith("memory on local: ")
+    assert "s3cret" not in problem
+
+
+def test_a_store_that_fails_ends_a_scan() -> None:
+    bench = Bench()
+    broken = BrokenStore(bench.store)
+    updater = bench.process(store=broken)
+    broken.breaks = lambda name, arguments: True
+    with pytest.raises(StoreError):
+        updater.scan()
 
 
 # --- what nobody expected -----------------------------------------------------------------------------------
