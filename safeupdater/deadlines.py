@@ -44,19 +44,25 @@ def call_with_deadline(call: Callable[[], Result], timeout_s: float, *, name: st
 
 @attrs.define(eq=False)
 class Patience:
-    """Calls one foreign thing with deadlines. What hangs is not begun again under the same key."""
+    """Calls one foreign thing with deadlines. What hangs is not begun again under the same key.
+
+    Where ``most`` calls hang, each on a thread that nobody can stop, no other is begun.
+    """
 
     what: str
+    most: float = 32
     _hanging: set[str] = attrs.field(factory=set, init=False, repr=False)
 
     def ask(self, call: Callable[[], Result], timeout_s: float, *, key: str = "") -> Result:
         """What the call returns or raises.
 
         Raises:
-            TimeoutError: it did not come back in time, or an earlier one of that key has not yet.
+            TimeoutError: it did not come back in time, or an earlier one has not yet, or too many.
         """
         if key in self._hanging:
             raise TimeoutError(f"{self.what} still hangs in an earlier call")
+        if len(self._hanging) >= self.most:
+            raise TimeoutError(f"{self.what}: {len(self._hanging)} calls hang, so no other is begun")
         done = threading.Event()
 
         def run() -> Result:

@@ -6,8 +6,11 @@ and is called directly.
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import attrs
@@ -107,7 +110,9 @@ class GuardedBackend:
     def __init__(self, inner: Backend) -> None:
         self.inner = inner
         what = f"the backend {type(inner).__name__}"
-        self._effects, self._reads = Patience(what), Patience(what)
+        # One per operation at most: what hangs elsewhere must not keep a target from its way back.
+        self._effects, self._reads = Patience(what, most=math.inf), Patience(what, most=math.inf)
+        self._probes = Patience(what)
 
     @property
     def name(self) -> str:
@@ -165,7 +170,7 @@ class GuardedBackend:
         """What the backend gives, guarded as well."""
         side = _side("probe", old)
         target = self._ask_read(side, operation, lambda: self.inner.probe_target(operation, old=old))
-        return _GuardedTarget(target, self._reads, f"{side}:{operation.operation_id}")
+        return _GuardedTarget(target, self._probes, f"{side}:{operation.operation_id}")
 
     def collect(self, expired: Sequence[Snapshot], kept: Sequence[Snapshot]) -> tuple[str, ...]:
         """As the backend says."""
@@ -227,36 +232,57 @@ class GuardedTags:
     def facts(self, candidate: Candidate) -> Mapping[str, object]:
         """What it knows of a candidate."""
         facts: Callable[[Candidate], Mapping[str, object]] = self.inner.facts  # type: ignore[attr-defined]
-        return self._ask(lambda: facts(candidate), FACTS_S)
+        return self._ask(lambda: facts(candidate), FACTS_S, f"facts {candidate.asset.id}")
 
     def get_available_tags(self, image: Artifact) -> tuple[str, ...]:
         """Every tag of the repository."""
-        return self._ask(lambda: self.inner.get_available_tags(image), QUESTION_S)
+        return self._ask(lambda: self.inner.get_available_tags(image), QUESTION_S, f"tags {image.name}")
 
     def resolve(self, image: ImageReference, platform: str | None = None) -> ResolvedImage:
         """The digests that a tag serves now."""
-        return self._ask(lambda: self.inner.resolve(image, platform), QUESTION_S)
+        return self._ask(lambda: self.inner.resolve(image, platform), QUESTION_S, f"resolve {image.name}")
 
     def lookup_many(self, images: Iterable[Artifact]) -> Mapping[str, tuple[str, ...] | RegistryError]:
-        """The tags of many repositories, or the same error for each."""
-        wanted = tuple(images)
-        try:
-            return self._ask(lambda: self.inner.lookup_many(wanted), LISTING_S)
-        except RegistryError as error:
-            return {image.name: error for image in wanted}
+        """The tags of many repositories; what hangs makes those of its own registry unknown, no others."""
+        found: dict[str, tuple[str, ...] | RegistryError] = {}
+        for place, wanted in _by_place(images).items():
+            look = partial(self.inner.lookup_many, wanted)
+            try:
+                found.update(self._ask(look, LISTING_S, f"tags of {place}"))
+            except RegistryError as error:
+                found.update({image.name: error for image in wanted})
+        return found
 
     def resolve_many(
         self, images: Iterable[ImageReference], platform: str | None = None
     ) -> Mapping[str, ResolvedImage | RegistryError]:
-        """The digests of many references, or the same error for each."""
-        wanted = tuple(images)
-        try:
-            return self._ask(lambda: self.inner.resolve_many(wanted, platform), LISTING_S)
-        except RegistryError as error:
-            return {str(image): error for image in wanted}
+        """The digests of many references; what hangs makes those of its own registry unknown, no others."""
+        found: dict[str, ResolvedImage | RegistryError] = {}
+        for place, wanted in _by_place(images).items():
+            look = partial(self.inner.resolve_many, wanted, platform)
+            try:
+                found.update(self._ask(look, LISTING_S, f"digests of {place}"))
+            except RegistryError as error:
+                found.update({str(image): error for image in wanted})
+        return found
 
-    def _ask(self, call: Callable[[], Result], timeout_s: float) -> Result:
-        return _asked(self._patience, call, timeout_s, _registry_late)
+    def _ask(self, call: Callable[[], Result], timeout_s: float, key: str) -> Result:
+        return _asked(self._patience, call, timeout_s, _registry_late, key=key)
+
+
+_Artifact = TypeVar("_Artifact", bound=Artifact)
+
+
+def _by_place(images: Iterable[_Artifact]) -> Mapping[str, tuple[_Artifact, ...]]:
+    """Artifacts by the registry or the chart repository that they come from."""
+    found: defaultdict[str, list[_Artifact]] = defaultdict(list)
+    for image in images:
+        found[_place_of(image)].append(image)
+    return {place: tuple(wanted) for place, wanted in found.items()}
+
+
+def _place_of(image: Artifact) -> str:
+    return image.registry if isinstance(image, ImageReference) else image.repository or ""
 
 
 class GuardedFacts:
@@ -275,7 +301,8 @@ class GuardedFacts:
 
     def facts(self, candidate: Candidate) -> Mapping[str, object]:
         """What is known."""
-        return _asked(self._patience, lambda: self.inner.facts(candidate), FACTS_S, _plugin_late)
+        ask, key = partial(self.inner.facts, candidate), candidate.asset.id
+        return _asked(self._patience, ask, FACTS_S, _plugin_late, key=key)
 
 
 class GuardedAdmission:
@@ -289,7 +316,13 @@ class GuardedAdmission:
 
     def admit(self, planned: PlannedUpdate, now: datetime) -> Admittance:
         """As the admission says."""
-        return _asked(self._patience, lambda: self.inner.admit(planned, now), FACTS_S, _plugin_late)
+        return _asked(
+            self._patience,
+            lambda: self.inner.admit(planned, now),
+            FACTS_S,
+            _plugin_late,
+            key=planned.target_id,
+        )
 
 
 class GuardedHooks:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -13,6 +14,7 @@ import pytest
 from safeupdater.backends.memory import MemoryBackend, MemoryWorld
 from safeupdater.config import Policy
 from safeupdater.deadlines import Patience, call_with_deadline
+from safeupdater.domain.artifact import ImageReference, ResolvedImage
 from safeupdater.domain.candidate import Candidate
 from safeupdater.domain.health import Sample, SampleStatus
 from safeupdater.domain.notice import AlertRaised, ScanFinished
@@ -126,6 +128,97 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guards, "_MARGIN_S", 0.0)
 
 
+SLOW, FAST_ONE = (ImageReference.parse(f"{place}.example/app:1") for place in ("slow", "fast"))
+
+
+def about(name: str) -> Any:
+    """As much of a candidate as a guard looks at."""
+    return SimpleNamespace(asset=SimpleNamespace(id=f"memory://local/{name}"))
+
+
+def planned_for(name: str) -> Any:
+    """As much of a planned update as a guard looks at."""
+    return SimpleNamespace(target_id=f"memory://local/{name}")
+
+
+class HangsAt:
+    """Every port at once; hangs where it is asked about what is slow, or the thing named web."""
+
+    provides = frozenset({"owner"})
+
+    def __init__(self, gate: threading.Event) -> None:
+        self._gate = gate
+
+    def _answer(self, slow: bool, answer: Any) -> Any:
+        if slow:
+            self._gate.wait(60)
+        return answer
+
+    def get_available_tags(self, image: ImageReference) -> Any:
+        return self._answer(image == SLOW, ("1",))
+
+    def resolve(self, image: ImageReference, platform: str | None = None) -> Any:
+        return self._answer(image == SLOW, ResolvedImage(reference=image))
+
+    def lookup_many(self, images: Iterable[ImageReference]) -> Any:
+        return {image.name: self.get_available_tags(image) for image in images}
+
+    def resolve_many(self, images: Iterable[ImageReference], platform: str | None = None) -> Any:
+        return {str(image): self.resolve(image) for image in images}
+
+    def facts(self, candidate: Any) -> Any:
+        return self._answer(candidate.asset.id.endswith("/web"), {"owner": ""})
+
+    def admit(self, planned: Any, now: Any) -> Any:
+        return self._answer(planned.target_id.endswith("/web"), "admitted")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_registry_that_hangs_leaves_all_others_as_they_are(gate: threading.Event) -> None:
+    port: Any = HangsAt(gate)
+    tags = GuardedTags(port)
+    for ask in (tags.get_available_tags, tags.resolve):
+        with pytest.raises(RegistryError, match="did not answer"):
+            ask(SLOW)
+        assert ask(FAST_ONE)
+    listed = tags.lookup_many([SLOW, FAST_ONE])
+    assert isinstance(listed[SLOW.name], RegistryError)
+    assert listed[FAST_ONE.name] == ("1",)
+    resolved = tags.resolve_many([SLOW, FAST_ONE])
+    assert isinstance(resolved[str(SLOW)], RegistryError)
+    assert isinstance(resolved[str(FAST_ONE)], ResolvedImage)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_facts_and_admission_hang_for_the_one_that_they_were_asked_of(gate: threading.Event) -> None:
+    port: Any = HangsAt(gate)
+    now: Any = None
+    facts, tags, admission = GuardedFacts(port), GuardedTags(port), GuardedAdmission(port)
+    for hangs in (
+        lambda: facts.facts(about("web")),
+        lambda: tags.facts(about("web")),
+        lambda: admission.admit(planned_for("web"), now),
+    ):
+        with pytest.raises((PluginError, RegistryError), match="did not answer"):
+            hangs()
+        with pytest.raises((PluginError, RegistryError), match="still hangs"):
+            hangs()
+    assert facts.facts(about("api")) == tags.facts(about("api")) == {"owner": ""}
+    assert admission.admit(planned_for("api"), now) == "admitted"
+
+
+def test_what_hangs_costs_so_many_threads_and_no_more(gate: threading.Event) -> None:
+    patience = Patience("it", most=3)
+    for number in range(3):
+        with pytest.raises(TimeoutError, match="did not answer"):
+            patience.ask(lambda: gate.wait(60), SOON_S, key=str(number))
+    with pytest.raises(TimeoutError, match="3 calls hang"):
+        patience.ask(lambda: True, SOON_S, key="one more")
+    gate.set()
+    assert eventually(lambda: not patience._hanging)
+    assert patience.ask(lambda: True, 5.0, key="one more")
+
+
 @pytest.mark.parametrize("method", ["preflight", "capture", "observe", "probe_target"])
 def test_a_backend_that_hangs_is_an_unknown_outcome(gate: threading.Event, method: str) -> None:
     backend = GuardedBackend(Hanging(gate))
@@ -141,12 +234,12 @@ def test_every_other_port_that_hangs_fails_closed(gate: threading.Event) -> None
     with pytest.raises(ScanError, match="did not answer"):
         GuardedBackend(hanging).scan()
     with pytest.raises(RegistryError, match="did not answer") as raised:
-        GuardedTags(hanging).get_available_tags(image)
+        GuardedTags(hanging).get_available_tags(SLOW)
     assert raised.value.transient
     with pytest.raises(PluginError):
-        GuardedFacts(hanging).facts(image)
+        GuardedFacts(hanging).facts(about("web"))
     with pytest.raises(PluginError):
-        GuardedAdmission(hanging).admit(image, image)
+        GuardedAdmission(hanging).admit(planned_for("web"), image)
     hook: Any = type("Hook", (), {"name": "dump", "timeout_s": SOON_S})
     outcome = GuardedHooks(hanging).run(hook, image, None)
     assert (outcome.status, outcome.code) == (StepStatus.REFUSED, "hook_timeout")
