@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+import ssl
+from collections.abc import Container, Iterator, Mapping
 
 import attrs
 
@@ -16,8 +18,14 @@ from safeupdater.registries.oci.settings import RegistrySettings, normalized_hos
 VARIABLE = "SAFEUPDATER_REGISTRIES"
 
 
+_HOST = re.compile(
+    r"([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?",
+    re.I | re.A,
+)
+
+
 def _host(value: str) -> None:
-    if normalized_host(value) != value.lower():
+    if _HOST.fullmatch(value) is None:
         raise ValueError(f"{value!a} is not a host")
 
 
@@ -38,7 +46,9 @@ class _Keys:
         FLAG, "Whether a login may travel over plain HTTP.", default=False
     )
     ca_file: str | None = key(
-        text("an absolute path", check=_absolute), "Authorities (PEM) beside the system's.", default=None
+        text("an absolute path", check=_absolute),
+        "Authorities (PEM) beside the system's.",
+        default=None,
     )
     token_hosts: tuple[str, ...] = key(
         ListKind(item=text("a host, or host:port", check=_host), as_set=True),
@@ -93,11 +103,38 @@ def _read(node: Node, problems: Problems) -> dict[str, RegistrySettings]:
     hint = "a mapping such as {registry.example.org: {ca_file: /etc/ssl/ca.pem}}"
     settings: dict[str, RegistrySettings] = {}
     for name, entry in (entries_of(node, "$", problems, hint) or {}).items():
-        if normalized_host(name) != name.lower():
-            problems.add("$", f"{name!a} is not a registry: expected host or host:port", entry.at)
+        wrong = _wrong_with(name, settings)
+        if wrong:
+            problems.add("$", wrong, entry.at)
             continue
         before = problems.count
         plain = _SECTION.read(entry, child("$", name), problems)
-        if problems.count == before:
-            settings[name] = RegistrySettings(**attrs.asdict(_SECTION.value(plain), recurse=False))
+        if problems.count > before:
+            continue
+        keys = _SECTION.value(plain)
+        for useless in _cannot_work(keys):
+            problems.add(child("$", name), useless, entry.at)
+        settings[name.lower()] = RegistrySettings(**attrs.asdict(keys, recurse=False))
     return settings
+
+
+def _wrong_with(name: str, earlier: Container[str]) -> str | None:
+    """Why a key names no registry; None where it does."""
+    if _HOST.fullmatch(name) is None:
+        return f"{name!a} is not a registry: expected host or host:port; patterns are not understood"
+    registry = normalized_host(name)
+    if registry != name.lower():
+        return f"{name!a} is {registry} under another name: write {registry}"
+    return f"{registry} is here twice: write it once, in small letters" if registry in earlier else None
+
+
+def _cannot_work(keys: _Keys) -> Iterator[str]:
+    if keys.credentials_over_plain_http and keys.plain_http is False:
+        yield "credentials_over_plain_http needs plain_http: true"
+    if keys.ca_file is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(keys.ca_file)
+        except ssl.SSLError:
+            yield f"ca_file {keys.ca_file!a} holds no certificates (PEM)"
+        except OSError as error:
+            yield f"ca_file {keys.ca_file!a} cannot be read: {os.strerror(error.errno or 0)}"

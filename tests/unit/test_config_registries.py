@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import certifi
 import pytest
 
 from safeupdater.config.named import named_registry
@@ -12,16 +13,18 @@ from safeupdater.config.registries import load_registries
 from safeupdater.errors import ConfigurationError
 from safeupdater.registries.oci import RegistryClient, RegistrySettings
 
-FILE = """\
+AUTHORITIES = certifi.where()
+FILE = f"""\
 registry.example.org:
-  ca_file: /etc/ssl/private-ca.pem
+  ca_file: {AUTHORITIES}
   token_hosts: [login.example.net, "login.example.net:8443"]
-registry.lan:5000: {plain_http: true, credentials_over_plain_http: true, max_parallel: 2, requests_per_s: 0.5}
-docker.io: {}
+Registry.lan:5000:
+  {{plain_http: true, credentials_over_plain_http: true, max_parallel: 2, requests_per_s: 0.5}}
+docker.io: {{}}
 """
 DECLARED = {
     "registry.example.org": RegistrySettings(
-        ca_file="/etc/ssl/private-ca.pem",
+        ca_file=AUTHORITIES,
         token_hosts=frozenset({"login.example.net", "login.example.net:8443"}),
     ),
     "registry.lan:5000": RegistrySettings(
@@ -63,6 +66,15 @@ def test_the_built_in_client_takes_them(tmp_path: Path, named_by: str) -> None:
         ("reg.example: {requests_per_s: true}", "a number above 0"),
         ("reg.example: {token_hosts: [a/b]}", "a host, or host:port"),
         ("reg.example/team: {}", "'reg.example/team' is not a registry"),
+        ("'*.example': {}", "'.*example' is not a registry.*patterns are not understood"),
+        ("reg.example: {token_hosts: ['*.example']}", "a host, or host:port"),
+        ("index.docker.io: {}", "write docker.io"),
+        ("registry-1.docker.io: {}", "write docker.io"),
+        ("reg.example: {}\nReg.Example: {}", "registries.yaml:2:14: .*reg.example is here twice"),
+        ("reg.example: {ca_file: /nonexistent/ca.pem}", "ca_file .*cannot be read: No such file"),
+        ("reg.example: {ca_file: /dev/null}", "ca_file .*holds no certificates"),
+        ("reg.example: {ca_file: /etc}", "ca_file '/etc' "),
+        ("reg.example: {plain_http: false, credentials_over_plain_http: true}", "needs plain_http: true"),
         ("reg.example: 5", "expected a mapping"),
         ("[reg.example]", "expected a mapping such as"),
         ("", "the file is empty"),
