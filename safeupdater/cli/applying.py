@@ -26,7 +26,7 @@ from safeupdater.update.result import OperationResult
 from safeupdater.update.updater import Updater
 
 _SHORTEST_HASH = 8
-_IN_OTHER_HANDS = frozenset({"target_busy", "no_backend"})
+_BUSY, _UNREACHED = "target_busy", "no_backend"
 
 
 @click.command(cls=Command)
@@ -78,16 +78,23 @@ def _apply(
 
 
 def recover_first(session: Session, updater: Updater) -> tuple[OperationResult, ...]:
-    """Finishes what an earlier run left; what others are at, or what runs elsewhere, is no result of ours."""
+    """Finishes what an earlier run left; what another updater is at is no result of ours.
+
+    An operation half-way where no backend reaches is ours: the exit code says it, as ``recover`` does.
+    """
     with shown(session, updater):
         found = updater.recover()
-    recovered = tuple(result for result in found if result.code not in _IN_OTHER_HANDS)
-    if recovered:
-        session.say(f"recovered {counted(len(recovered), 'unfinished operation')}")
+    ours = tuple(result for result in found if result.code != _BUSY)
+    finished = [result for result in ours if result.code != _UNREACHED]
+    if finished:
+        session.say(f"recovered {counted(len(finished), 'unfinished operation')}")
     for result in found:
-        if result.code in _IN_OTHER_HANDS:
-            session.say(f"{target_name(result.target_id)} is left alone: {result.message}", "dim")
-    return recovered
+        left_alone = f"{target_name(result.target_id)} is left alone: {result.message}"
+        if result.code == _BUSY:
+            session.say(left_alone, "dim")
+        elif result.code == _UNREACHED:
+            session.warn(f"{left_alone}; it is half-way: name its host with --backend")
+    return ours
 
 
 def _planned(session: Session, updater: Updater, saved: Plan | None) -> Plan:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from safeupdater.backends.memory import Behaviour
+from safeupdater.backends.memory import Behaviour, MemoryBackend, MemoryWorld
 from safeupdater.cli.text import short_hosts
 from safeupdater.config import Policy
 from safeupdater.registries.oci import RateLimit
@@ -382,6 +382,21 @@ def test_apply_recovers_first(shell: Shell) -> None:
     shell.lose_power(f"example/web:{PATCH}")
     ran = shell("apply", "--yes")
     assert "recovered 1 unfinished operation" in ran.err
+
+
+@pytest.mark.parametrize("command", [("apply", "--yes"), ("run", "--once")], ids=["apply", "run"])
+def test_what_is_half_way_where_no_backend_reaches_is_told_in_quiet_too(
+    shell: Shell, command: tuple[str, ...]
+) -> None:
+    shell.lose_power(f"example/web:{PATCH}")
+    shell.backend = MemoryBackend(MemoryWorld(shell.clock, host="prod-2"))
+    ran = shell("--quiet", *command)
+    assert "warning: web is left alone: no backend reaches memory://prod-1/web" in ran.err
+    assert "--backend" in ran.err
+    assert ran.code == shell("recover").code == 6
+    document = shell(*command, "-o", "json").document
+    assert [item["code"] for item in document["operations"]] == ["no_backend"]
+    assert "recovered" not in ran.err
 
 
 def test_abort_says_whether_something_was_under_way(shell: Shell) -> None:
