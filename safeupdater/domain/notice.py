@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 import attrs
 
 from safeupdater.domain.change import Change
 from safeupdater.domain.decision import Decision
+from safeupdater.domain.operation import Outcome
 
 
 class Severity(enum.Enum):
@@ -20,6 +23,26 @@ class Severity(enum.Enum):
 
     def __str__(self) -> str:
         return self.value
+
+
+SEVERITIES: Mapping[Outcome, Severity] = MappingProxyType(
+    {
+        Outcome.SUCCEEDED: Severity.INFO,
+        Outcome.REFUSED: Severity.INFO,
+        Outcome.INTERRUPTED: Severity.INFO,
+        Outcome.ABORTED: Severity.WARNING,
+        Outcome.ROLLED_BACK: Severity.WARNING,
+        Outcome.HELD: Severity.WARNING,
+        Outcome.SUPERSEDED: Severity.WARNING,
+        Outcome.TARGET_GONE: Severity.WARNING,
+        Outcome.ROLLBACK_FAILED: Severity.CRITICAL,
+    }
+)
+
+
+def severity_of(outcome: Outcome) -> Severity:
+    """How loudly it should be heard that an operation ended so, whoever tells of it."""
+    return SEVERITIES[outcome]
 
 
 @attrs.frozen(kw_only=True)

@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from safeupdater._version import API_VERSION
 from safeupdater.domain.change import Change
-from safeupdater.domain.notice import AlertRaised, Notice, Severity
-from safeupdater.domain.operation import Finished, JournalEntry, OperationPlanned, Outcome
+from safeupdater.domain.notice import AlertRaised, Notice, Severity, severity_of
+from safeupdater.domain.operation import Finished, JournalEntry, OperationPlanned
 from safeupdater.observers.outbox import Outbox
 from safeupdater.observers.posting import Answer, Message, Receiver
 from safeupdater.protocols import StateStore
@@ -25,13 +25,6 @@ from safeupdater.update.cursor import JournalCursor
 _LOG = logging.getLogger(__name__)
 
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
-_SEVERITY_OF: Mapping[Outcome, Severity] = {
-    Outcome.ABORTED: Severity.WARNING,
-    Outcome.ROLLED_BACK: Severity.WARNING,
-    Outcome.HELD: Severity.WARNING,
-    Outcome.TARGET_GONE: Severity.WARNING,
-    Outcome.ROLLBACK_FAILED: Severity.CRITICAL,
-}
 _TRIES = 3
 
 
@@ -127,7 +120,7 @@ class WebhookNotifier:
     def _outcome_of(self, store: StateStore, entry: JournalEntry) -> Message | None:
         """The message about the end of an operation; its id is that of the entry, whoever sends it."""
         match entry.event:
-            case Finished(outcome=outcome) as end if self._is_wanted(_severity_of(outcome)):
+            case Finished(outcome=outcome) as end if self._is_wanted(severity_of(outcome)):
                 first = next((item.event for item in store.load(entry.operation_id)), None)
                 changes = first.changes if isinstance(first, OperationPlanned) else ()
                 return _outcome(f"{entry.operation_id}-{entry.version}", entry, end, changes)
@@ -220,10 +213,6 @@ class WebhookNotifier:
         self.close()
 
 
-def _severity_of(outcome: Outcome) -> Severity:
-    return _SEVERITY_OF.get(outcome, Severity.INFO)
-
-
 def _message(
     message_id: str, event: str, severity: Severity, at: datetime, fields: Mapping[str, Any]
 ) -> Message:
@@ -267,4 +256,4 @@ def _outcome(message_id: str, entry: JournalEntry, end: Finished, changes: tuple
             for change in changes
         ],
     }
-    return _message(message_id, "outcome", _severity_of(end.outcome), entry.at, fields)
+    return _message(message_id, "outcome", severity_of(end.outcome), entry.at, fields)

@@ -7,23 +7,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
-from safeupdater.domain.notice import AlertRaised, Notice, Severity
+from safeupdater.domain.notice import AlertRaised, Notice, Severity, severity_of
 from safeupdater.domain.operation import Blame, JournalEntry, Outcome
 from safeupdater.errors import ErrorClass, SafeUpdaterError, classify
 from safeupdater.protocols import JournalReader, Observer, StateStore
 from safeupdater.update.listening import LAST_S, TOLD_S, Listener
 from safeupdater.update.result import OperationResult
 
-_ALARMS: Mapping[Outcome, tuple[Severity, str]] = MappingProxyType(
+_ALARMS: Mapping[Outcome, str] = MappingProxyType(
     {
-        Outcome.ROLLBACK_FAILED: (
-            Severity.CRITICAL,
-            "see what runs, then resolve it: keep_new, restore or abandon",
-        ),
-        Outcome.HELD: (Severity.WARNING, "look at the new version, then resolve it: keep_new or restore"),
-        Outcome.ROLLED_BACK: (Severity.WARNING, "see history for what went wrong; it is tried again later"),
-        Outcome.SUPERSEDED: (Severity.WARNING, "somebody else changed the target; scan and plan again"),
-        Outcome.TARGET_GONE: (Severity.WARNING, "somebody else removed the target; scan again"),
+        Outcome.ROLLBACK_FAILED: "see what runs, then resolve it: keep_new, restore or abandon",
+        Outcome.HELD: "look at the new version, then resolve it: keep_new or restore",
+        Outcome.ROLLED_BACK: "see history for what went wrong; it is tried again later",
+        Outcome.SUPERSEDED: "somebody else changed the target; scan and plan again",
+        Outcome.TARGET_GONE: "somebody else removed the target; scan again",
     }
 )
 """The outcomes that a person hears of at once, and what to do about them."""
@@ -146,14 +143,14 @@ class Notifier:
 
     def alert_of(self, result: OperationResult, blame: Blame) -> bool:
         """Tells of an outcome that a person should hear of, by what was to blame; whether it is one."""
-        alarm = _ALARMS.get(result.outcome)
-        if alarm is None:
+        remedy = _ALARMS.get(result.outcome)
+        if remedy is None:
             return False
-        severity, remedy = alarm
         if result.outcome is Outcome.ROLLED_BACK:
             remedy = {Blame.RELEASE: _BAD_RELEASE, Blame.REQUEST: _ASKED_FOR}.get(blame, remedy)
         self.alert(
-            severity, result.code or str(result.outcome), f"{result.outcome}: {result.message}", remedy,
+            severity_of(result.outcome), result.code or str(result.outcome),
+            f"{result.outcome}: {result.message}", remedy,
             target_id=result.target_id, operation_id=result.operation_id,
         )  # fmt: skip
         return True

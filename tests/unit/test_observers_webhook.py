@@ -5,23 +5,28 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from safeupdater.backends.memory import Behaviour, MemoryBackend, MemoryWorld
 from safeupdater.config import Policy
-from safeupdater.domain.notice import AlertRaised, Severity
+from safeupdater.domain.notice import AlertRaised, Severity, severity_of
+from safeupdater.domain.operation import Blame, Finished, JournalEntry, Outcome
 from safeupdater.errors import ConfigurationError
 from safeupdater.observers.posting import signature
-from safeupdater.observers.webhook import WebhookNotifier
+from safeupdater.observers.webhook import WebhookNotifier, _outcome
 from safeupdater.testing.clock import FakeClock
+from safeupdater.update.notifier import Notifier
+from safeupdater.update.result import OperationResult
 from safeupdater.update.updater import Updater
 from testbed.certificates import Authority
 from tests.support.receiver import Receiver, closed_port, served
@@ -76,6 +81,26 @@ def test_a_rollback_is_a_warning_and_passes_where_successes_do_not(receiver: Rec
         play(observer, Behaviour(exits_after_s=20.0))
     outcomes = [item["outcome"] for item in receiver.documents if item["event"] == "outcome"]
     assert outcomes == ["rolled_back"]
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_an_outcome_is_as_loud_in_its_message_as_in_its_alert(outcome: Outcome) -> None:
+    told: list[AlertRaised] = []
+    notifier = Notifier([SimpleNamespace(notify=told.append)])
+    result = OperationResult(operation_id="op-1", target_id="memory://local/web", outcome=outcome)
+    notifier.alert_of(result, Blame.NOBODY)
+    entry = JournalEntry(
+        operation_id="op-1", target_id=result.target_id, version=9, position=9, at=NOW, epoch=1,
+        event=Finished(outcome=outcome),
+    )  # fmt: skip
+    message = json.loads(_outcome("op-1-9", entry, Finished(outcome=outcome), ()).body)
+    assert message["severity"] == str(severity_of(outcome))
+    assert [alert.severity for alert in told] in ([], [severity_of(outcome)])
+
+
+def test_only_what_needs_nobody_is_mild() -> None:
+    mild = {outcome for outcome in Outcome if severity_of(outcome) is Severity.INFO}
+    assert mild == {Outcome.SUCCEEDED, Outcome.REFUSED, Outcome.INTERRUPTED}
 
 
 def test_an_alert_is_sent_with_its_remedy(receiver: Receiver) -> None:
