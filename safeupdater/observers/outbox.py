@@ -13,6 +13,8 @@ from safeupdater.update.cursor import JournalCursor
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_S = 300.0
+_LOOK_S = 30.0
+"""How long an outcome that another process journaled may wait for its turn."""
 
 MessageOf = Callable[[JournalEntry], Message | None]
 """The message that an entry is worth, if any; the same one each time that it is asked for."""
@@ -25,7 +27,8 @@ class Outbox:
 
     Nothing is held in memory but one page of entries, and nobody waits for the receiver: what it did not
     take stays in the journal and is tried again, after ``retry_s`` seconds at first and after five minutes
-    at last. ``place`` is what the receiver is called in the log.
+    at last. What other processes journal is found by looking every ``look_s`` seconds.
+    ``place`` is what the receiver is called in the log.
     """
 
     def __init__(
@@ -36,12 +39,14 @@ class Outbox:
         *,
         place: str,
         retry_s: float = 1.0,
+        look_s: float = _LOOK_S,
     ) -> None:
         self._cursor = cursor
         self._message_of = message_of
         self._send = send
         self._place = place
         self._retry_s = retry_s
+        self._look_s = look_s
         self._problem = ""
         self._news = threading.Event()
         self._closing = threading.Event()
@@ -77,7 +82,7 @@ class Outbox:
                 delay_s = min(2 * delay_s, _LONGEST_S)
             else:
                 delay_s = self._retry_s
-                self._news.wait()
+                self._news.wait(self._look_s)
 
     def _send_all(self) -> str:
         """Sends until nothing is new, or one message is not taken: then why."""

@@ -15,12 +15,15 @@ import pytest
 from safeupdater.backends.memory import MemoryBackend, MemoryWorld
 from safeupdater.config import Policy
 from safeupdater.domain.notice import Severity
-from safeupdater.domain.operation import Event, Finished
+from safeupdater.domain.operation import Event, Finished, JournalEntry
 from safeupdater.errors import StoreError
+from safeupdater.observers.outbox import Outbox
+from safeupdater.observers.posting import Message
 from safeupdater.observers.webhook import WebhookNotifier
 from safeupdater.protocols import Lease, Observer, StateStore
 from safeupdater.stores import MemoryStore, open_store
 from safeupdater.testing.clock import FakeClock
+from safeupdater.update.cursor import JournalCursor
 from safeupdater.update.updater import Updater
 from tests.support.receiver import Receiver, closed_port, served
 
@@ -217,6 +220,26 @@ def test_what_happened_before_anybody_wanted_to_know_is_not_told(receiver: Recei
     place.update(times=3)
     place.update(notifier(receiver.address))
     assert versions(receiver) == ["1.0.4"]
+
+
+def test_what_another_process_journaled_is_sent_without_a_word_from_ours() -> None:
+    place = Place(Kept(FakeClock()))
+    sent: list[Message] = []
+
+    def message_of(entry: JournalEntry) -> Message | None:
+        return Message(id="m", body=b"") if isinstance(entry.event, Finished) else None
+
+    def send(message: Message) -> str:
+        sent.append(message)
+        return ""
+
+    outbox = Outbox(JournalCursor(place.store, "w"), message_of, send, place="there", look_s=0.01)
+    try:
+        until(lambda: not outbox._news.is_set())
+        place.update()
+        until(lambda: len(sent) == 1)
+    finally:
+        outbox.close(1.0)
 
 
 def test_what_is_too_mild_is_passed_over(receiver: Receiver) -> None:
