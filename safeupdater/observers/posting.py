@@ -8,16 +8,18 @@ import contextlib
 import hashlib
 import hmac
 import http.client
+import socket
 import ssl
-import time
 import urllib.parse
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
 
 from safeupdater._version import __version__
+from safeupdater.deadlines import call_with_deadline
 from safeupdater.domain.secret import Secret
 from safeupdater.errors import ConfigurationError
 
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from urllib3.util import Url
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_LEAST_TIMEOUT_S = 0.001
 _LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 _UNWANTED = frozenset({400, 413, 415, 422})
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks marks a secret in base64
@@ -72,7 +73,7 @@ class Receiver:
         return f"Receiver({self.place!r})"
 
     def post(self, message: Message) -> Answer:
-        """One try, within the timeout. Redirects are not followed."""
+        """One try, which ends by the timeout, whatever the receiver does. Redirects are not followed."""
         import urllib3
 
         try:
@@ -93,15 +94,19 @@ class Receiver:
         from urllib3.util import parse_url
 
         url = parse_url(self._url.reveal())
-        ends_at = time.monotonic() + self._timeout_s
         with contextlib.closing(_connection(url, self._timeout_s)) as connection:
-            connection.connect()
-            connection.sock.settimeout(max(ends_at - time.monotonic(), _LEAST_TIMEOUT_S))
-            headers = self._signed(message)
-            connection.request(
-                "POST", url.request_uri, body=message.body, headers=headers, preload_content=False
-            )
-            return connection.getresponse().status
+            ask = partial(self._asked, connection, url, message)
+            try:
+                return call_with_deadline(ask, self._timeout_s, name=f"posting to {self.place}")
+            except TimeoutError:
+                _cut(connection)  # or its thread would read on for as long as the receiver sends
+                raise
+
+    def _asked(self, connection: HTTPConnection, url: Url, message: Message) -> int:
+        """The time-outs of a socket are for one read each: a slow receiver can have any number of them."""
+        headers = self._signed(message)
+        connection.request("POST", url.request_uri, body=message.body, headers=headers, preload_content=False)
+        return connection.getresponse().status
 
     def _signed(self, message: Message) -> dict[str, str]:
         timestamp = str(int(self._now().timestamp()))
@@ -159,6 +164,12 @@ def _endpoint(url: str) -> tuple[Secret[str], Secret[str] | None, str]:
         header = Secret("Basic " + base64.b64encode(login.encode()).decode("ascii"))
     clean = urllib.parse.urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, ""))
     return Secret(clean), header, f"{parts.scheme}://{netloc}"
+
+
+def _cut(connection: HTTPConnection) -> None:
+    """Ends what another thread waits for on this connection."""
+    with contextlib.suppress(OSError, AttributeError):  # it may not be connected yet
+        connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def _connection(url: Url, timeout_s: float) -> HTTPConnection:

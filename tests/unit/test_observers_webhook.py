@@ -8,6 +8,7 @@ import hmac
 import json
 import logging
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from safeupdater.config import Policy
 from safeupdater.domain.notice import AlertRaised, Severity, severity_of
 from safeupdater.domain.operation import Blame, Finished, JournalEntry, Outcome
 from safeupdater.errors import ConfigurationError
+from safeupdater.observers import posting
 from safeupdater.observers.posting import signature
 from safeupdater.observers.webhook import WebhookNotifier, _outcome
 from safeupdater.testing.clock import FakeClock
@@ -276,6 +278,33 @@ def test_a_silent_receiver_does_not_hold_up_an_update(silent: str) -> None:
     updater.scan()
     assert quickly(updater.apply) < 0.5
     assert quickly(lambda: observer.close(wait_s=0.2)) < 0.4
+
+
+def test_a_try_ends_by_its_time_however_slowly_the_receiver_answers() -> None:
+    cut = threading.Event()
+
+    def trickle(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            try:
+                for number in range(200):
+                    connection.sendall(b"X-%d: y\r\n" % number)
+                    time.sleep(0.05)
+            except OSError:
+                cut.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=trickle, args=(server,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        began_s = time.monotonic()
+        answer = posting.Receiver(url, None, timeout_s=0.3, now=lambda: NOW).post(
+            posting.Message(id="1", body=b"{}")
+        )
+        assert time.monotonic() - began_s < 3
+        assert (answer.problem, answer.may_recover) == ("TimeoutError", True)
+        assert cut.wait(5), "it is not read any more"
 
 
 def test_what_does_not_fit_the_queue_is_dropped_and_counted(
