@@ -191,6 +191,9 @@ class Harness:
     def notify(self, happening: object) -> None:
         """Observer: alerts are what the checker wants to hear of."""
         if isinstance(happening, AlertRaised):
+            if happening.code == "unexpected_error":
+                # The engine goes on past its own defects; here they must be seen.
+                self.checker.holds("I11", False, happening.message)
             self.checker.alerts.append(happening)
 
     # --- running --------------------------------------------------------------------------------------------
