@@ -284,5 +284,5 @@ def test_the_command_line_says_no_secret_of_its_environment(
     ran = shell("scan", *verbose)
     assert (ran.code, "no answer for *** at https://***@h/" in ran.err) == (1, True), ran.err
     document = shell.json("scan")
-    assert document["message"] == "no answer for *** at https://***@h/"
+    assert document["message"] == "memory on prod-1: no answer for *** at https://***@h/"
     assert found_in(ran.err + ran.out + json.dumps(document), SECRETS) == []
