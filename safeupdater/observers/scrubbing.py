@@ -33,6 +33,12 @@ _NAMED = re.compile(
     r"(?i)pass(?:word|wd|phrase)|secret|token|credential|authorization|private_?key|api_?key|cookie"
     r"|registry[-_]auth|docker_auth|dsn$"
 )
+# What only says where a secret is kept, or what it is called. A path is told by the directory that it begins
+# with: a secret may begin with a slash too.
+_ABOUT_ONE = re.compile(r"(?i)_(?:file|dir|path|scope|name)$")
+_PATH = re.compile(
+    r"/(?:bin|boot|data|dev|etc|home|lib|media|mnt|opt|proc|root|run|srv|sys|tmp|usr|var|Users|private)/[^\s]*"
+)
 
 _PLAIN_WORD = re.compile(r"[A-Za-z]+|[0-9]{1,7}")
 
@@ -111,13 +117,14 @@ def secrets_in(environ: Mapping[str, str]) -> tuple[str, ...]:
     """What is secret in an environment: logins and tokens in URLs, and values whose name says so.
 
     A plain word or number is left out, such as the ``postgres`` of ``POSTGRES_PASSWORD=postgres``: taken out
-    of everything, it would hide what it is not.
+    of everything, it would hide what it is not. So are paths, and names that end in ``_FILE``, ``_DIR``,
+    ``_PATH``, ``_SCOPE`` or ``_NAME``: they say where a secret is.
     """
     found: list[str] = []
     for name, value in environ.items():
         if name.endswith("_URL") or name in ("SAFEUPDATER_STORE", "DOCKER_HOST") or "://" in value[:40]:
             found += _of_url(name, value)
-        elif _NAMED.search(name):
+        elif _NAMED.search(name) and not _ABOUT_ONE.search(name) and not _PATH.fullmatch(value):
             found += [value, *_of_document(value)]
     return tuple(value for value in found if len(value) >= SHORTEST and not _PLAIN_WORD.fullmatch(value))
 

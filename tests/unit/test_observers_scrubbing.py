@@ -260,6 +260,29 @@ def test_the_environment_tells_which_values_are_secret() -> None:
     assert scrubber.text(kept) == kept
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("PASSWORD_STORE_DIR", "/root/.safe", "exported to /root/.safe/export.json"),
+        ("SECRET_SCOPE", "shop-1.0", "docker://prod-1/shop-1.0"),
+        ("DB_PASSWORD_FILE", "run/secrets/db", "run/secrets/db cannot be read"),
+        ("token_path", "web.main", "web.main is updated"),
+        ("SECRET_NAME", "web-tls-1", "web-tls-1 is updated"),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "/etc/gcp/key.json", "see /etc/gcp/key.json"),
+    ],
+)
+def test_where_a_secret_is_kept_is_none(name: str, value: str, kept: str) -> None:
+    assert Scrubber(secrets_in({name: value})).text(kept) == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("API_TOKEN", "/hunter2/Zq9+abc"), ("API_TOKEN", "/home-of-hunter2"), ("FILE_PASSWORD", "hunter2-Zq9")],
+)
+def test_a_secret_that_looks_a_bit_like_a_path_is_one(name: str, value: str) -> None:
+    assert Scrubber(secrets_in({name: value})).text(f"a {value} b") == "a *** b"
+
+
 def test_dockers_stored_logins_are_secrets(tmp_path: Path) -> None:
     pair = base64.b64encode(f"ci:{SECRETS[0]}".encode()).decode()
     auths = {"a": {"auth": pair}, "b": {"identitytoken": SECRETS[1]}, "c": {"password": SECRETS[2]}}
