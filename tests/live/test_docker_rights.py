@@ -187,7 +187,8 @@ def test_doctor_says_what_is_allowed_without_need_and_changes_nothing_by_asking(
         assert "not all others" in right["detail"]
     with AllowingProxy(daemon.socket, [*documented(), "DELETE /volumes/{id}"]) as proxy:
         _, more = [check for check in doctor(proxy.host, code=0) if check["subject"].startswith("rights")]
-        assert more["status"] == "warning"
+        assert more["status"] == "ok", "a note: not every proxy can deny it"
+        assert "by method and path" in more["remedy"]
         assert "DELETE /volumes/{id} (remove volumes)" in more["detail"]
         assert more["detail"].count(" /") == 1
     assert look(DockerBackend(connect(daemon.host)).api).is_full_control
