@@ -123,6 +123,7 @@ def _wrong_with(name: str, earlier: Container[str]) -> str | None:
     if _HOST.fullmatch(name) is None:
         return f"{name!a} is not a registry: expected host or host:port; patterns are not understood"
     registry = normalized_host(name)
+    assert registry is not None, "a host alone names a registry"
     if registry != name.lower():
         return f"{name!a} is {registry} under another name: write {registry}"
     return f"{registry} is here twice: write it once, in small letters" if registry in earlier else None

@@ -38,7 +38,8 @@ def open_store(url: str, clock: Clock | None = None, **options: Any) -> StateSto
             return MemoryStore(clock, **options)
         case "json" if rest:
             place = place_of(rest)
-            return JsonFileStore(place.path, clock, **({"allow_network": place.allow_network} | options))
+            options.setdefault("allow_network", place.allow_network)
+            return JsonFileStore(place.path, clock, **options)
         case _ if colon and scheme in _SQL:
             return _open_sql(url, clock, options)
         case _ if colon and scheme not in BUILT_IN and _SCHEME.fullmatch(scheme):

@@ -54,6 +54,6 @@ class Prepared:
 
     def _compile(self, dialect: Dialect) -> tuple[str, Mapping[str, Any], Sequence[str] | None]:
         compiled = self._statement.compile(dialect=dialect)
-        constants = {name: value for name, value in compiled.params.items() if value is not None}
+        constants = {name: value for name, value in (compiled.params or {}).items() if value is not None}
         order: Sequence[str] | None = getattr(compiled, "positiontup", None)
         return str(compiled), constants, order

@@ -368,9 +368,9 @@ class Updater:
         """Where newer versions are looked for; the registry client is made when it is first needed."""
         if self._tags is None:
             self._tags = _wiring().registry()
-        if self._guarded_tags is None:
-            self._guarded_tags = self._guard(self._tags, GuardedTags)
-        return self._guarded_tags
+        guarded_tags = self._guarded_tags or self._guard(self._tags, GuardedTags)
+        self._guarded_tags = guarded_tags
+        return guarded_tags
 
     def _all_facts(self, *, stored: bool = True) -> tuple[FactSource, ...]:
         given = (*self._facts, _TagFacts(self))
