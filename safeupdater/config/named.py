@@ -41,7 +41,11 @@ def named_backend(spec: str, environ: Mapping[str, str]) -> Backend:
     with_alias = _WITH_ALIAS.fullmatch(spec)
     if with_alias is not None and with_alias["url"].partition("://")[0] in _DOCKER_SCHEMES:
         client = connect(with_alias["url"], environ)
-        return DockerBackend(client, host=with_alias["alias"], credentials=wiring.logins(environ))  # pyright: ignore[reportArgumentType] - converters of attrs
+        return DockerBackend(
+            client,
+            host=with_alias["alias"],
+            credentials=wiring.logins(environ),  # pyright: ignore[reportArgumentType] - attrs' converters
+        )
     if re.fullmatch(PLUGIN_NAME, spec):
         made: Backend | None = make_plugin("backends", spec, Backend, environ)
         if made is not None:

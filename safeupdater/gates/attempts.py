@@ -22,10 +22,12 @@ _OF_THE_MOMENT = frozenset(
         "concurrency", "cooldown", "rollback_budget_spent", "breaker_open",
         "store_full", "backend_hangs", "plugin_hangs", "registry_hangs", "unreachable",
         "daemon_absent", "daemon_error", "daemon_timeout", "daemon_unreachable", "registry_failed",
+        "disk_full", "registry_denied", "registry_tls", "credential_helper", "bad_credentials_file",
+        "permission_denied", "forbidden", "tls_failed",
     }
 )  # fmt: skip
 """Ends that say nothing about the next attempt, or that something else decides on anew: what is down now may
-be up in a moment, and whoever made room must not wait for an hour."""
+be up in a moment, and whoever made room or logged in must not wait for an hour."""
 REFUSED_BEFORE = "refused_before"
 
 

@@ -152,7 +152,9 @@ def test_nothing_else_that_waits_can_be_approved_with_it() -> None:
         bench.updater.approve(only(bench.updater.plan()), approver="ada")
 
 
-@pytest.mark.parametrize("code", ["store_full", "backend_hangs", "daemon_unreachable"])
+@pytest.mark.parametrize(
+    "code", ["store_full", "backend_hangs", "daemon_unreachable", "disk_full", "registry_denied"]
+)
 def test_what_may_be_over_in_a_moment_is_tried_in_the_next_round(code: str) -> None:
     bench, runtime = refusing()
     bench.publish()
