@@ -51,6 +51,11 @@ def copy_checkout(to: Path) -> None:
             shutil.copy2(source, target)
 
 
+def of_pip(environ: Mapping[str, str]) -> dict[str, str]:
+    """What pip is told: what this machine says of it, and to outlast an index that is away for a minute."""
+    return {"PIP_RETRIES": "8", **{name: text for name, text in environ.items() if name.startswith("PIP_")}}
+
+
 class Newcomer:
     """A shell in a clean copy of the checkout, with hardly any environment; ``tree`` is a root to be in."""
 
@@ -65,8 +70,7 @@ class Newcomer:
             SystemExit: it failed.
         """
         print(f"$ {command}", flush=True)
-        # Where packages come from is the machine's business.
-        given = {name: text for name, text in os.environ.items() if name.startswith("PIP_")}
+        given = of_pip(os.environ)
         if self._tree is None:
             given.setdefault("PIP_CACHE_DIR", str(Path.home() / ".cache" / "pip"))
         done = subprocess.run(
