@@ -263,7 +263,7 @@ def test_the_environment_tells_which_values_are_secret() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "kept"),
     [
-        ("PASSWORD_STORE_DIR", "/root/.safe", "exported to /root/.safe/export.json"),
+        ("PASSWORD_STORE_DIR", "/home/ann/.safe", "exported to /home/ann/.safe/export.json"),
         ("SECRET_SCOPE", "shop-1.0", "docker://prod-1/shop-1.0"),
         ("DB_PASSWORD_FILE", "run/secrets/db", "run/secrets/db cannot be read"),
         ("token_path", "web.main", "web.main is updated"),
