@@ -80,6 +80,8 @@ class Scene:
     def close(self) -> None:
         for container in self.client.containers(all=True):
             self.client.remove_container(container["Id"], force=True, v=True)
+        for volume in self.client.volumes()["Volumes"] or ():
+            self.client.remove_volume(volume["Name"])
         for name in ("one", "two"):
             self.client.remove_network(name)
 
@@ -178,7 +180,8 @@ def test_doctor_says_what_is_allowed_without_need_and_changes_nothing_by_asking(
     def inventory() -> list[Any]:
         listed = (scene.client.containers(all=True), scene.client.images(all=True), scene.client.networks())
         named = [sorted(item["Id"] for item in each) for each in listed]
-        return [*named, scene.client.volumes()["Volumes"], scene.client.inspect_container("web")["State"]]
+        volumes = sorted(volume["Name"] for volume in scene.client.volumes()["Volumes"] or ())
+        return [*named, volumes, scene.client.inspect_container("web")["State"]]
 
     before = inventory()
     with AllowingProxy(daemon.socket, documented()) as proxy:
