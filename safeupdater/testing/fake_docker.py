@@ -62,6 +62,7 @@ class FakeDocker:
     """The machine's, as ``/version`` says it; ``machine`` is what ``/info`` says, in uname's words."""
     machine: str = "x86_64"
     root: str = "/fake/docker"
+    driver_status: list[list[str]] = attrs.field(factory=lambda: [["Backing Filesystem", "extfs"]])
     components: tuple[str, ...] = ("Engine",)
     stopped_by: list[tuple[str, str, int]] = attrs.field(factory=list)
     """Every stop: the container's name, the signal and the grace. Signals do not end what is ``deaf``."""

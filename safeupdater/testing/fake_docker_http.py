@@ -152,6 +152,7 @@ def _info(daemon: FakeDocker, _: tuple[str, ...], __: Params, ___: Json) -> _Ans
         "OSType": "linux",
         "Architecture": daemon.machine,
         "DockerRootDir": daemon.root,
+        "DriverStatus": daemon.driver_status,
     }
 
 

@@ -18,7 +18,7 @@ import requests
 from safeupdater.backends.docker import DockerBackend
 from safeupdater.backends.docker.room import free_bytes
 from safeupdater.config.policy import Policy
-from safeupdater.domain.operation import OperationSettings, Outcome
+from safeupdater.domain.operation import OperationSettings, Outcome, PreflightReport
 from safeupdater.protocols import OperationContext
 from safeupdater.registries.static import StaticTags
 from safeupdater.testing.clock import FakeClock
@@ -248,38 +248,75 @@ def test_a_daemon_that_restarts_half_way_costs_nothing(call: str) -> None:
 # --- room --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("free", "is_here", "host", "is_refused"),
-    [
-        (199, False, {}, True),
-        (200, False, {}, False),
-        (0, True, {}, False),
-        (None, False, {}, False),
-        (0, False, {"own_container": "c" * 64}, False),
-    ],
-    ids=["too little", "enough", "pulled already", "unknown", "inside a container"],
-)
-def test_a_pull_without_room_is_refused_where_that_can_be_known(
-    free: int | None, is_here: bool, host: dict[str, Any], is_refused: bool
-) -> None:
-    scene = Scene()
-    for image in scene.daemon.images.values():
-        image["Size"] = 100
-    if is_here:
-        (entry,) = (
-            key for key, image in scene.daemon.registry.items() if image["Id"] not in scene.daemon.images
+MIB, LARGE = 1 << 20, 8 << 30
+CONTAINERD = [["driver-type", "io.containerd.snapshotter.v1"]]
+
+
+@attrs.define
+class Room:
+    """A host with so much free, where a container is about to be updated from an image of a size."""
+
+    free: int | None
+    size: int = LARGE
+    scene: Scene = attrs.field(factory=Scene)
+    asked: list[str] = attrs.field(factory=list)
+
+    def preflight(self, *, is_here: bool = False, **options: Any) -> PreflightReport:
+        daemon = self.scene.daemon
+        for image in daemon.images.values():
+            image["Size"] = self.size
+        if is_here:
+            (entry,) = (key for key, image in daemon.registry.items() if image["Id"] not in daemon.images)
+            daemon.pull(*entry.split("@"))
+        backend = DockerBackend(
+            daemon.client(), host="h", free_bytes=lambda path: self.asked.append(path) or self.free,
+            **{"own_container": None, **options},
+        )  # fmt: skip
+        (update,) = self.scene.updater.plan().updates
+        return backend.preflight(
+            OperationContext(operation_id="op", epoch=1, planned=update, settings=OperationSettings())
         )
-        scene.daemon.pull(*entry.split("@"))
-    asked = []
-    backend = DockerBackend(
-        scene.daemon.client(), host="h", free_bytes=lambda path: asked.append(path) or free,
-        **{"own_container": None, **host},
-    )  # fmt: skip
-    (update,) = scene.updater.plan().updates
-    operation = OperationContext(operation_id="op", epoch=1, planned=update, settings=OperationSettings())
-    refusal = backend.preflight(operation).refusal
-    assert (refusal is not None and refusal.code == "disk_full") is is_refused
-    assert asked == ([] if host else ["/fake/docker"])
+
+
+@pytest.mark.parametrize(
+    ("free", "size", "code", "warns"),
+    [
+        (64 * MIB - 1, LARGE, "disk_full", False),
+        (64 * MIB, LARGE, "", True),
+        (2 * LARGE - 1, LARGE, "", True),
+        (2 * LARGE, LARGE, "", False),
+        (9 * MIB, 5 * MIB, "disk_full", False),
+        (10 * MIB, 5 * MIB, "", False),
+        (0, 0, "", False),
+        (None, LARGE, "", False),
+    ],
+)
+def test_only_where_next_to_nothing_is_free_a_pull_is_refused_else_it_is_warned(
+    free: int | None, size: int, code: str, warns: bool
+) -> None:
+    room = Room(free, size)
+    report = room.preflight()
+    assert (report.refusal.code if report.refusal else "") == code
+    warnings = [warning for warning in report.warnings if "free" in warning]
+    assert bool(warnings) is warns
+    assert room.asked == ["/fake/docker"]
+    if warns:
+        assert f"{(free or 0) >> 20} MiB" in warnings[0]
+        assert f"{size >> 20} MiB" in warnings[0]
+
+
+@pytest.mark.parametrize("free", [0, LARGE])
+def test_what_was_pulled_already_needs_no_room(free: int) -> None:
+    report = Room(free).preflight(is_here=True)
+    assert (report.refusal, report.warnings) == (None, ())
+
+
+def test_room_is_not_looked_for_where_images_are_elsewhere() -> None:
+    rooms = [Room(0), Room(0)]
+    rooms[0].scene.daemon.driver_status = CONTAINERD
+    reports = [rooms[0].preflight(), rooms[1].preflight(own_container="c" * 64)]
+    assert [(report.refusal, report.warnings) for report in reports] == [(None, ())] * 2
+    assert [room.asked for room in rooms] == [[], []]
 
 
 def test_what_is_free_is_asked_of_the_file_system(tmp_path: Path) -> None:

@@ -339,7 +339,7 @@ CASES: dict[str, Callable[[], tuple[Scene, StepOutcome]]] = {
     "refusals:linked": looked(_link),
     "refusals:dependant": looked(share_network(auto_remove=True)),
     "refusals:dependency_gone": looked(_on_nothing),
-    "room:disk_full": looked(_large, options={"free_bytes": lambda path: 2 * SIZE - 1}),
+    "room:disk_full": looked(_large, options={"free_bytes": lambda path: (64 << 20) - 1}),
     "staging:image_gone": at("verify_image", lambda s: s.forget_image("1.0.1")),
     "staging:image_gone, tagging": at("tag_image", lambda s: s.forget_image("1.0.1")),
     "staging:image_gone, creating": at("create_candidate", lambda s: s.forget_image("1.0.1")),

@@ -283,7 +283,9 @@ class DockerBackend:
     def _room(self) -> int | None:
         """What is free for images: known of a daemon whose files are this machine's, and ours to see."""
         is_here = self.api.url.startswith("unix://") and self._own_id is None
-        return self._free_bytes(self.scanner.info.docker_root_dir) if is_here else None
+        if not is_here or self.scanner.info.leaves_images_to_containerd:
+            return None
+        return self._free_bytes(self.scanner.info.docker_root_dir)
 
     def _daemon(self, operation: OperationContext) -> Daemon:
         return Daemon(self.api, operation.deadline_s)

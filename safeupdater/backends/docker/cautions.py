@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from safeupdater.backends.docker.dependants import Tie
+from safeupdater.backends.docker.room import room_is_short
 from safeupdater.backends.docker.subject import Subject, listed
 from safeupdater.backends.docker.target import image_text, tag_reference
 from safeupdater.errors import BackendError
@@ -96,4 +97,5 @@ CAUTIONS: Sequence[Callable[[Subject], Iterator[str]]] = (
     _ports_move,
     _layer_is_lost,
     _come_along,
+    room_is_short,
 )

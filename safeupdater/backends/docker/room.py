@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 
 from safeupdater.backends.docker.subject import Subject
 from safeupdater.backends.docker.work import refused
@@ -11,6 +12,7 @@ from safeupdater.domain.operation import StepOutcome
 
 _TIMES = 2
 """An image's layers are on the disk twice while they are unpacked."""
+_FLOOR = 64 << 20
 
 
 def free_bytes(path: str) -> int | None:
@@ -22,15 +24,38 @@ def free_bytes(path: str) -> int | None:
 
 
 def has_no_room(subject: Subject) -> StepOutcome | None:
-    """Refuses a pull for which there is visibly no room; how large it is, the present image says."""
-    free, size = subject.free_bytes, int((subject.image or {}).get("Size") or 0)
-    if free is None or free >= _TIMES * size or _is_here(subject):
+    """Refuses a pull where next to nothing is free.
+
+    More cannot be told beforehand: layers that are here already are not pulled again. A pull that fills
+    the disk ends by itself, with the old version untouched.
+    """
+    free = subject.free_bytes
+    if free is None or free >= _FLOOR or not _is_short(subject, free):
         return None
     return refused(
         "disk_full",
         f"the disk of the Docker daemon has {_mib(free)} MiB free, and the image of {subject.name} takes "
-        f"{_mib(size)} MiB: free twice that (docker system df shows what can go) and try again",
+        f"{_mib(_size(subject))} MiB: make room (docker system df shows what can go) and try again",
     )
+
+
+def room_is_short(subject: Subject) -> Iterator[str]:
+    """Warns of a pull that there may be no room for."""
+    free = subject.free_bytes
+    if free is not None and _is_short(subject, free):
+        yield (
+            f"the disk of the Docker daemon has {_mib(free)} MiB free, and the image of {subject.name} takes "
+            f"{_mib(_size(subject))} MiB: if the pull needs twice that, it fails"
+        )
+
+
+def _is_short(subject: Subject, free: int) -> bool:
+    """Whether less is free than an image as large as the present one may need, and one has to come."""
+    return free < _TIMES * _size(subject) and not _is_here(subject)
+
+
+def _size(subject: Subject) -> int:
+    return int((subject.image or {}).get("Size") or 0)
 
 
 def _is_here(subject: Subject) -> bool:

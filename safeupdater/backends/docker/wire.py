@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 Labels = dict[str, str]
+_CONTAINERD_STORE = "io.containerd.snapshotter"
 
 
 class ListedHostConfig(msgspec.Struct, rename="pascal"):
@@ -58,6 +59,12 @@ class DaemonInfo(msgspec.Struct, rename="pascal"):
     os_type: str = msgspec.field(name="OSType", default="linux")
     architecture: str = ""
     docker_root_dir: str = ""
+    driver_status: list[list[str]] | None = None
+
+    @property
+    def leaves_images_to_containerd(self) -> bool:
+        """Whether images are in containerd's store, which is not under the daemon's root."""
+        return any(text.startswith(_CONTAINERD_STORE) for pair in self.driver_status or () for text in pair)
 
 
 class DaemonComponent(msgspec.Struct, rename="pascal"):
