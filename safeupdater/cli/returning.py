@@ -166,4 +166,5 @@ def _kept_from(quarantined: Iterable[Quarantine], text: str) -> str | None:
 def _which(target: str, versions: list[str], version: str | None) -> str:
     if versions:
         return f"several releases of {target} are in quarantine: name one of {', '.join(versions)}"
-    return f"{version or 'nothing'} of {target} is in quarantine: safeupdater quarantine list"
+    what = f"{version} of {target} is not" if version else f"nothing of {target} is"
+    return f"{what} in quarantine: safeupdater quarantine list"

@@ -73,7 +73,7 @@ def import_(session: Session, file: str, overwrite: bool) -> int:
     return Exit.DONE
 
 
-@state.command()
+@state.command(short_help="Forget an asset, a host, or what a repository listed.")
 @click.argument("what", metavar="ASSET|SCHEME://HOST|REPOSITORY")
 @click.pass_obj
 def forget(session: Session, what: str) -> int:

@@ -544,6 +544,20 @@ def test_a_bad_policy_stops_everything_before_anything_is_touched(shell: Shell, 
     assert running(shell, "web") == "1.0.0"
 
 
+def test_a_version_that_is_not_in_quarantine_is_told_so(shell: Shell) -> None:
+    shell("scan")
+    assert "nothing of web is in quarantine" in shell("quarantine", "allow", "web").err
+    assert "9.9 of web is not in quarantine" in shell("quarantine", "allow", "web", "9.9").err
+
+
+def test_at_80_columns_no_summary_of_a_command_is_cut(shell: Shell) -> None:
+    shell.environ["COLUMNS"] = "80"
+    for group in ((), ("state",), ("quarantine",), ("policy",)):
+        listed = shell(*group, "--help").out.partition("Commands:")[2]
+        assert listed
+        assert "..." not in listed
+
+
 # --- running ----------------------------------------------------------------------------------------------
 
 
