@@ -21,6 +21,7 @@ from safeupdater.domain.operation import (
     Finished,
     OperationPlanned,
     Outcome,
+    Resolution,
     RollbackRecord,
     Verdict,
 )
@@ -40,6 +41,7 @@ _STATUS = {
     Outcome.SUPERSEDED: AssetStatus.UPDATE_AVAILABLE,
     Outcome.TARGET_GONE: AssetStatus.REMOVED,
 }
+_TAKEN_BACK = f"resolved_{Resolution.RESTORE}"
 _WENT_BACK = frozenset({Outcome.ROLLED_BACK, Outcome.ROLLBACK_FAILED})
 _MAX_AUTOMATIC_ATTEMPTS = 2
 _Change = Callable[[Asset], Asset]
@@ -52,9 +54,13 @@ def settle(
     verdict, opened = operation.verdict, operation.opened
     went_back = ending.outcome in _WENT_BACK
     if went_back and verdict is not None and verdict.verdict is Verdict.RESTORE:
+        tried = tuple(change.new for change in opened.changes)
+        is_taken_back = verdict.code == _TAKEN_BACK and not _is_remembered(store, opened)
+        if is_taken_back:
+            # Somebody took back what was held: it must not come, to be held again, by itself.
+            put_in(store, opened, tried, reason=verdict.message, blame=Blame.REQUEST, now=now)
         _remember_rollback(store, opened, verdict.blame, now)
         if _is_to_be_quarantined(store, opened, verdict.blame):
-            tried = tuple(change.new for change in opened.changes)
             put_in(store, opened, tried, reason=verdict.message, blame=verdict.blame, now=now)
     elif opened.restores is not None and ending.outcome is Outcome.SUCCEEDED:
         # Somebody went back by hand: the version that they left must not come again by itself.
@@ -99,9 +105,18 @@ _REMEMBERED_FOR_S = 30 * 86_400.0
 """A second failure of the surroundings within that time counts with the first."""
 
 
+def _rollback_key(opened: OperationPlanned) -> str:
+    return f"{opened.target_id}#{opened.operation_id}"
+
+
+def _is_remembered(store: StateStore, opened: OperationPlanned) -> bool:
+    """Whether it went back before, by itself, and that failed."""
+    return store.get("rollback", _rollback_key(opened)) is not None
+
+
 def _remember_rollback(store: StateStore, opened: OperationPlanned, blame: Blame, now: datetime) -> None:
-    key = f"{opened.target_id}#{opened.operation_id}"
-    if store.get("rollback", key) is None:
+    key = _rollback_key(opened)
+    if not _is_remembered(store, opened):
         bits = tuple(sorted(bits_of(change.new) for change in opened.changes))
         remembered_s = max(_REMEMBERED_FOR_S, opened.settings.rollback.cooldown_s)
         store.put(

@@ -8,7 +8,8 @@ import pytest
 
 from safeupdater.backends.memory import CRASHES, GOOD
 from safeupdater.domain.asset import AssetStatus
-from safeupdater.domain.operation import AbortRequested, Outcome, Resolution
+from safeupdater.domain.decision import Verdict
+from safeupdater.domain.operation import AbortRequested, Blame, Outcome, Resolution
 from safeupdater.errors import RollbackError
 from tests.support.engine import WEB, Bench, held, outcomes, policy_with, stuck
 
@@ -235,6 +236,17 @@ def test_what_is_held_can_be_kept_or_taken_back(resolution: Resolution, outcome:
     assert bench.running == {"web": runs}
     assert list(bench.world.containers) == ["web"]
     assert bench.store.unfinished() == ()
+
+
+def test_what_somebody_took_back_while_it_was_held_does_not_come_again_by_itself() -> None:
+    bench = held()
+    bench.updater.resolve(WEB, Resolution.RESTORE, by="ada")
+    (entry,) = bench.updater.rollbacks.quarantined()
+    assert (entry.version, entry.blame) == ("1.1.0", Blame.REQUEST)
+    assert entry.reason == "restore by ada"
+    bench.updater.scan()
+    (update,) = bench.updater.plan().updates
+    assert update.decision.verdict is Verdict.REJECT
 
 
 def test_what_is_held_can_be_let_be_and_the_next_update_may_begin() -> None:
