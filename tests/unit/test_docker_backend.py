@@ -542,6 +542,15 @@ def _on_two_networks(bench: Bench, api_version: str) -> None:
     bench.daemon.connect("back", "web", ENDPOINT)
 
 
+@pytest.mark.parametrize("api_version", ["1.41", "1.43", "1.44"])
+def test_a_mac_of_a_network_plugins_own_is_no_loss_where_none_can_be_asked_for(api_version: str) -> None:
+    bench = Bench()
+    _on_two_networks(bench, api_version)
+    bench.daemon.find("web")["NetworkSettings"]["Networks"]["back"]["MacAddress"] = "ee:ee:ee:ee:ee:01"
+    bench.drive().update()
+    assert bench.daemon.running() == {"web"}
+
+
 @pytest.mark.parametrize("api_version", ["1.41", "1.44", "1.48", "1.51"])
 def test_everything_about_every_endpoint_is_kept(api_version: str) -> None:
     bench = Bench()

@@ -57,11 +57,13 @@ def successor(
     image_id: str,
     operation_id: str,
     renamed: Mapping[str, str] | None = None,
+    keeps_macs: bool = True,
 ) -> Successor:
     """The successor of a container on another image.
 
     ``image_text`` is the reference that people will see. ``renamed`` maps the ids of containers that it
-    refers to (shared namespaces, volumes) to the ids of their own successors.
+    refers to (shared namespaces, volumes) to the ids of their own successors. ``keeps_macs``
+    says whether the daemon takes a MAC address for other networks than the first (from API 1.44 on).
     """
     host_config = _host_config(member, renamed or {})
     config = _config(member, host_config)
@@ -75,7 +77,7 @@ def successor(
     return Successor(
         config=config,
         host_config=host_config,
-        networks=_with_chosen_macs(member, networks, primary),
+        networks=_with_chosen_macs(member, networks, primary) if keeps_macs else networks,
         primary=primary,
     )
 

@@ -58,6 +58,7 @@ def _predecessor(work: Work, member: Member, text: str, renamed: Mapping[str, st
         image_id=str(member.image["Id"]),
         operation_id=work.operation.operation_id,
         renamed=renamed,
+        keeps_macs=work.keeps_macs,
     )
     own = section(member.config, "Labels")
     labels = {key: own[key] for key in wanted.config["Labels"] if key in own}

@@ -183,6 +183,7 @@ def _planned(work: Work, member: Member, renamed: dict[str, str]) -> tuple[Succe
         image_id=str(image["Id"]),
         operation_id=work.operation.operation_id,
         renamed=renamed,
+        keeps_macs=work.keeps_macs,
     )
     return wanted, image
 
