@@ -551,6 +551,24 @@ def test_a_mac_of_a_network_plugins_own_is_no_loss_where_none_can_be_asked_for(a
     assert bench.daemon.running() == {"web"}
 
 
+@pytest.mark.parametrize(
+    ("api_version", "address", "warns"),
+    [
+        ("1.41", "ee:ee:ee:ee:ee:01", True), ("1.44", "ee:ee:ee:ee:ee:01", False),
+        ("1.48", "ee:ee:ee:ee:ee:01", True), ("1.48", "00:16:3e:aa:bb:cc", False),
+        ("1.41", "02:42:0a:00:00:02", False), ("1.48", "", False),
+    ],
+)  # fmt: skip
+def test_a_mac_that_may_get_lost_is_warned_of(api_version: str, address: str, warns: bool) -> None:
+    bench = Bench()
+    _on_two_networks(bench, api_version)
+    bench.daemon.find("web")["NetworkSettings"]["Networks"]["back"]["MacAddress"] = address
+    report = bench.backend.preflight(bench.drive().operation)
+    assert [" at back," in warning for warning in report.warnings if "MAC address" in warning] == [
+        True
+    ] * warns
+
+
 @pytest.mark.parametrize("api_version", ["1.41", "1.44", "1.48", "1.51"])
 def test_everything_about_every_endpoint_is_kept(api_version: str) -> None:
     bench = Bench()

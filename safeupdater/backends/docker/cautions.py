@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from safeupdater.backends.docker.dependants import Tie
+from safeupdater.backends.docker.recreate import keeps_macs, unkept_macs
 from safeupdater.backends.docker.room import room_is_short
+from safeupdater.backends.docker.snapshot import Member
 from safeupdater.backends.docker.subject import Subject, listed
 from safeupdater.backends.docker.target import image_text, tag_reference
 from safeupdater.errors import BackendError
@@ -91,6 +93,13 @@ def _come_along(subject: Subject) -> Iterator[str]:
         yield f"{listed(sharing)} mounts volumes of {subject.name} and keeps them as they are now"
 
 
+def _macs_change(subject: Subject) -> Iterator[str]:
+    member = Member(inspect=subject.inspect, image=subject.image or {})
+    networks = unkept_macs(member, keeps_macs=keeps_macs(subject.daemon))
+    if networks:
+        yield f"{subject.name} gets another MAC address at {listed(networks)}, though you may have chosen it"
+
+
 CAUTIONS: Sequence[Callable[[Subject], Iterator[str]]] = (
     _compose_says_otherwise,
     _others_restart_with_it,
@@ -98,4 +107,5 @@ CAUTIONS: Sequence[Callable[[Subject], Iterator[str]]] = (
     _layer_is_lost,
     _come_along,
     room_is_short,
+    _macs_change,
 )

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 from safeupdater.backends.docker.client import Json
+from safeupdater.backends.docker.daemon import Daemon
 from safeupdater.backends.docker.names import OPERATION_LABEL
 from safeupdater.backends.docker.snapshot import Member, endpoints, section
 from safeupdater.backends.docker.split import differing, filled_config, meaningful, user_config
@@ -19,6 +20,7 @@ _NO_RESTART = {"Name": "no", "MaximumRetryCount": 0}
 _DROPPED = ("ContainerIDFile", "ConsoleSize")
 _DEFAULT_NETWORK = "bridge"
 _NETWORKLESS = ("none", "host")
+_KEEPS_MACS = (1, 44)
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -229,6 +231,24 @@ def _chosen_mac(settings: Json) -> str | None:
         return None
     is_local = bool(int(address[:2], 16) & 0b10)
     return None if is_local and "GwPriority" in settings else address
+
+
+def keeps_macs(daemon: Daemon) -> bool:
+    """Whether a daemon takes a MAC address for each network; before, it drops all but the first's."""
+    return daemon.api.version >= _KEEPS_MACS
+
+
+def unkept_macs(member: Member, *, keeps_macs: bool) -> list[str]:
+    """The networks other than the first whose MAC address may have been chosen, and is not asked for."""
+    attached = endpoints(member.inspect)
+    first = _primary(str(member.host_config.get("NetworkMode") or "default"), member, attached)
+    return [
+        name
+        for name, settings in attached.items()
+        if name != first
+        and not str((settings or {}).get("MacAddress") or "02:42:").lower().startswith("02:42:")
+        and not (keeps_macs and _chosen_mac(settings))
+    ]
 
 
 def _primary(mode: str, member: Member, networks: Mapping[str, Json]) -> str | None:

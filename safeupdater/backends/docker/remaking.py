@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import attrs
 
 from safeupdater.backends.docker.names import REMADE_LABEL
-from safeupdater.backends.docker.recreate import Successor, losses, successor
+from safeupdater.backends.docker.recreate import Successor, keeps_macs, losses, successor
 from safeupdater.backends.docker.snapshot import Member, section
 from safeupdater.backends.docker.staging import join_networks, own_text, restore_tag
 from safeupdater.backends.docker.work import Work, refused, retry
@@ -58,7 +58,7 @@ def _predecessor(work: Work, member: Member, text: str, renamed: Mapping[str, st
         image_id=str(member.image["Id"]),
         operation_id=work.operation.operation_id,
         renamed=renamed,
-        keeps_macs=work.keeps_macs,
+        keeps_macs=keeps_macs(work.daemon),
     )
     own = section(member.config, "Labels")
     labels = {key: own[key] for key in wanted.config["Labels"] if key in own}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from safeupdater.backends.docker.client import Json
 from safeupdater.backends.docker.faults import fault_of_pull, one_line
-from safeupdater.backends.docker.recreate import Successor, losses, successor
+from safeupdater.backends.docker.recreate import Successor, keeps_macs, losses, successor
 from safeupdater.backends.docker.snapshot import Member, captured, endpoints, platform_of, section
 from safeupdater.backends.docker.split import gains_root, user_config
 from safeupdater.backends.docker.target import tag_reference
@@ -183,7 +183,7 @@ def _planned(work: Work, member: Member, renamed: dict[str, str]) -> tuple[Succe
         image_id=str(image["Id"]),
         operation_id=work.operation.operation_id,
         renamed=renamed,
-        keeps_macs=work.keeps_macs,
+        keeps_macs=keeps_macs(work.daemon),
     )
     return wanted, image
 

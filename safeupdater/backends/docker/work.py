@@ -23,7 +23,6 @@ from safeupdater.protocols import OperationContext, Report
 
 _NO_RESTART: Json = {"Name": "no", "MaximumRetryCount": 0}
 _NO_SUCH_SIGNAL = 400
-_KEEPS_MACS = (1, 44)
 
 
 @attrs.define(slots=False)
@@ -61,11 +60,6 @@ class Work:
         wanted = self.operation.wanted
         before = {item.name: item for item in captured(wanted).members} if wanted is not None else {}
         return before.get(member.name, member).was_running
-
-    @property
-    def keeps_macs(self) -> bool:
-        """Whether the daemon takes a MAC address for each network; before, it drops all but the first's."""
-        return self.daemon.api.version >= _KEEPS_MACS
 
     @property
     def keep_reference(self) -> str:
