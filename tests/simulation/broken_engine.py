@@ -24,7 +24,7 @@ from safeupdater.domain.operation import (
     VerdictReached,
 )
 from safeupdater.domain.operation import Verdict as Direction
-from safeupdater.update import acting, machine, transitions
+from safeupdater.update import accounts, acting, machine, transitions
 from safeupdater.update.flight import Flight
 from safeupdater.update.machine import Rule
 from safeupdater.update.states import (
@@ -103,7 +103,7 @@ def other_intent(self: Any, flight: Any, command: Any) -> None:
     flight.happened(StepIntended(phase=command.phase, step=command.step))
     self._make_sure(flight)
     steps = flight.state.steps
-    other = attrs.evolve(command, step=steps[-1])
+    other = command._replace(step=steps[-1])
     event = acting.perform(flight.backend, flight.context, None, other, lambda progress: None)
     flight.happened(attrs.evolve(event, step=command.step))
 
@@ -222,6 +222,14 @@ def telling_error(phase: Any, step: str, error: Exception) -> Any:
 
 def unasked(self: Any, *args: Any) -> Any:
     return None
+
+
+_put_in = accounts.put_in
+
+
+def only_failures_kept_away(*args: Any, **kwargs: Any) -> None:
+    if kwargs["blame"] is not Blame.REQUEST:
+        _put_in(*args, **kwargs)
 
 
 def reviewed_by_nobody(self: Any, planned: Any, now: Any, approval: Any) -> Any:

@@ -32,7 +32,7 @@ from safeupdater.update.states import (
 from tests.simulation import broken_engine as engine
 from tests.simulation import broken_steps as steps
 from tests.simulation.broken_engine import Patch, both, handled, replaced
-from tests.simulation.histories import run_histories
+from tests.simulation.playing import run_histories
 
 
 @attrs.frozen
@@ -73,6 +73,11 @@ BUGS = (
     ),
     Bug("nobody is told", "I11", replaced(Notifier, "alert_of", lambda self, result, blame: None)),
     Bug("no quarantine", "I9", replaced(accounts, "put_in", lambda *args, **more: None)),
+    Bug(
+        "what was taken back comes again",
+        "I9",
+        replaced(accounts, "put_in", engine.only_failures_kept_away),
+    ),
     Bug("silence is taken for health", "I10", replaced(acting, "look", engine.silence_is_ready)),
     Bug(
         "every sample counts as good",
@@ -229,7 +234,16 @@ class Caught:
 
 
 def look_for(bug: Bug, *, limit: int = 1000, seed: int = 1) -> Caught:
-    """Plays up to ``limit`` histories with a bug planted, until something is noticed."""
+    """Plays up to ``limit`` histories with a bug planted, until an invariant is named that it breaks.
+
+    A history that only raises does not count: the patch itself may be what is broken.
+    """
+    played = 0
     with planted(bug):
-        report = run_histories(limit, seed, stop_at=1)
-    return Caught(bug, report.histories, report.violations[0] if report.violations else None)
+        while played < limit:
+            report = run_histories(limit - played, seed + played, stop_at=1)
+            played += report.histories
+            for violation in report.violations:
+                if " it raised " not in violation:
+                    return Caught(bug, played, violation)
+    return Caught(bug, played, None)

@@ -42,6 +42,8 @@ from safeupdater.update.quarantine import bits_of, quarantine_key
 from tests.simulation.autonomy import Autonomy
 
 OUR_SUFFIXES = (CANDIDATE_SUFFIX, PARKED_SUFFIX, FAILED_SUFFIX)
+RECORDS = 1000
+"""What no journal of an operation exceeds: retries are bounded. Honest ones have some hundred at most."""
 _READS = frozenset({"inspect", "observe", "list", "collect"})
 _TERMINAL = frozenset(
     {Outcome.SUCCEEDED, Outcome.ABORTED, Outcome.ROLLED_BACK, Outcome.SUPERSEDED, Outcome.TARGET_GONE}
@@ -307,6 +309,7 @@ class Checker:
         known = self.journals.get(operation_id, ())
         self.holds("I4", events[: len(known)] == known, "the journal changed")
         self.journals[operation_id] = events
+        self.holds("I11", len(events) <= RECORDS, f"more than {RECORDS} records and no end")
         if not known:
             self._check_opening(events[0])
         verdicts = [event for event in events if isinstance(event, VerdictReached)]

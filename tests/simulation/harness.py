@@ -193,7 +193,7 @@ class Harness:
         if isinstance(happening, AlertRaised):
             if happening.code == "unexpected_error":
                 # The engine goes on past its own defects; here they must be seen.
-                self.checker.holds("I11", False, happening.message)
+                self.checker.holds("I11", False, f"it raised {happening.message}")
             self.checker.alerts.append(happening)
 
     # --- running --------------------------------------------------------------------------------------------

@@ -6,17 +6,21 @@ Each history is drawn from its seed alone, so a violation is replayed by that nu
 from __future__ import annotations
 
 import random
-from collections import Counter
 from datetime import timedelta
 from typing import Any
 
 import attrs
 
 from safeupdater.backends.memory import CRASHES, GOOD, NEVER_READY, Behaviour
-from safeupdater.domain.operation import OperationSettings, Resolution
+from safeupdater.domain.operation import (
+    BecameReady,
+    Finished,
+    OperationSettings,
+    Resolution,
+    VerdictReached,
+)
 from safeupdater.errors import RollbackError, StoreError
 from safeupdater.update.result import Done, OperationResult, WakeAfter
-from tests.simulation.checker import Violation
 from tests.simulation.faults import DEATHS, MISHAPS, Crash, Fault, faults_at
 from tests.simulation.harness import Harness, Process
 from tests.simulation.settings import HOLDING, PROBED, SECRET, SETTINGS
@@ -33,8 +37,12 @@ _BROKEN = frozenset({"store_broken", "sync_failed", "disk_full"})
 STEP_BUDGET = 10_000
 _ASKING_STEPS = 150
 _TARGETS = (1, 1, 1, 2, 2, 3, 5)
-_CALLS = 16
-"""How many calls to the runtime an update makes until it only watches."""
+_CALLS = 32
+"""How many calls to the runtime and appends an update makes until it only watches."""
+_SWITCHING_CALLS = (18, 24)
+"""Those of them around the moment at which the new version takes the place of the old one."""
+_MEDDLERS = (None, None, Fault.ABORT, Fault.EDITED, Fault.LEASE_LOST, *[Fault.RESTART] * 3)
+_LATE = (*DEATHS, Fault.ABORT, Fault.ABORT, *[Fault.RESTART] * 4)
 _BETWEEN_ROUNDS_S = (600.0, 4000.0, 9000.0, 30_000.0)
 _HOOKS_THAT_FAIL = (*[frozenset[str]()] * 8, frozenset({"dump"}), frozenset({"announce"}))
 
@@ -63,15 +71,26 @@ class History:
     rounds: int = 0
     """How often newer releases appear when everything has ended."""
     releases: int = 1
+    blind: bool = False
+    """Nothing can be seen of the new version while it is watched, until a verdict is held."""
+    late: int = 0
+    """How many faults come for certain between a verdict and the end of its operation."""
+    decisions: int = 0
+    """How often a person decides about what waits for one, before the history ends."""
     calls: int = 0
     lone: int = 0
-    """At which call to the runtime the only fault is, a crash; 0: there is no such fault."""
+    """At which call to the runtime or append the only fault is; 0: there is no such fault."""
 
     def __attrs_post_init__(self) -> None:
         self.random = random.Random(self.seed)
-        # In some histories a single crash is all that happens, at one of the calls that matter most.
-        self.lone = self.random.choice((0, 0, 0, self.random.randint(1, _CALLS)))
+        # In some histories a single fault is all that happens, at one of the calls that matter most.
+        anywhere, switching = self.random.randint(1, _CALLS), self.random.randint(*_SWITCHING_CALLS)
+        self.lone = self.random.choice((0, 0, 0, anywhere, switching))
         counts, releases = ((1,), (GOOD, GOOD, CRASHES)) if self.lone else (_TARGETS, BEHAVIOURS)
+        # In some everything that is released is bad.
+        is_plague = not self.lone and self.random.random() < 0.1
+        if is_plague:
+            counts, releases = (3, 5), (CRASHES,)
         behaviours = tuple(self.random.choice(releases) for _ in range(self.random.choice(counts)))
         settings: OperationSettings = self.random.choice((SETTINGS, SETTINGS, HOLDING, PROBED))
         self.harness = Harness(
@@ -81,8 +100,15 @@ class History:
         )  # fmt: skip
         self.planned_faults = self.random.choice((0, 1, 2, 3, 5, 8, 20))
         self.rounds = self.random.choice((0, 0, 0, 0, 0, 0, 3, 8))
+        self.blind = settings is HOLDING and self.random.random() < 0.5
+        if is_plague:
+            self.rounds = 2
+        if self.blind:  # what somebody takes back may be on offer again
+            self.rounds = self.random.choice((0, 3, 3))
+        self.decisions = self.random.choice((0, 1, 2))
+        self.late = self.random.choice((0, 0, 1, 2, 3))
         # In some histories nothing fails, but one kind of person comes again and again.
-        self.meddler = self.random.choice((None, None, Fault.ABORT, Fault.EDITED, *[Fault.RESTART] * 3))
+        self.meddler = self.random.choice(_MEDDLERS)
         self.harness.injector.choose = self._choose
 
     # --- faults ---------------------------------------------------------------------------------------------
@@ -90,7 +116,12 @@ class History:
     def _choose(self, name: str) -> Fault | None:
         """Whether something happens at this crossing of a seam."""
         if self.lone:
-            return self._crash_once(name)
+            return self._once(name)
+        if self.late and self._is_decided() and self.random.random() < 0.1:
+            self.late -= 1
+            return self.random.choice(DEATHS if name.startswith("file.") else _LATE)
+        if self.blind and name == "world.observe" and self._is_watching():
+            return Fault.SILENT
         if name.startswith("file.") and self.meddler is not None:
             return None  # people act between calls, not within them
         if self.planned_faults <= 0 or self.random.random() > (0.12 if self.meddler else 0.06):
@@ -102,11 +133,24 @@ class History:
             return self._somebody()
         return self.random.choice(faults_at(name))
 
-    def _crash_once(self, name: str) -> Fault | None:
-        self.calls += name.startswith("world.")
-        if self.calls != self.lone or not name.startswith("world."):
+    def _is_watching(self) -> bool:
+        """Whether the operation whose turn it is has become ready and has no verdict yet."""
+        events = self.harness.checker.journals.get(self.harness.checker.turn, ())
+        kinds = [type(event) for event in events]
+        return BecameReady in kinds and VerdictReached not in kinds
+
+    def _is_decided(self) -> bool:
+        """Whether the operation whose turn it is has a verdict, and has not ended."""
+        events = self.harness.checker.journals.get(self.harness.checker.turn, ())
+        kinds = [type(event) for event in events]
+        return VerdictReached in kinds and Finished not in kinds
+
+    def _once(self, name: str) -> Fault | None:
+        is_counted = name.startswith("world.") or name == "store.append"
+        self.calls += is_counted
+        if self.calls != self.lone or not is_counted:
             return None
-        return self.random.choice(DEATHS)
+        return self.random.choice((*DEATHS, Fault.EDITED))
 
     def _somebody(self) -> Fault:
         fault = self.random.choice(PEOPLE_AND_MACHINES)
@@ -155,7 +199,7 @@ class History:
             self._guarded(updater, lambda: self._advance(updater, operation_id))
             return True
         if not ready and not self.harness.unfinished() and not any(item.wakes for item in self.updaters):
-            return self._another_round()
+            return self._somebody_decides() or self._another_round()
         if not ready:
             self._let_time_pass(now_s)
         awake = [updater for updater in self.updaters if updater.paused_until_s <= now_s]
@@ -172,7 +216,7 @@ class History:
         self.releases += 1
         self.harness.clock.advance(self.random.choice(_BETWEEN_ROUNDS_S))
         for number in range(len(self.harness.planned)):
-            is_same = self.random.random() < 0.3
+            is_same = self.random.random() < (0.6 if self.blind else 0.3)
             behaviour = None if is_same else self.random.choice((*BEHAVIOURS, CRASHES, CRASHES, CRASHES))
             self.harness.offer(number, f"1.{self.releases}.0", behaviour)
         updater = self.random.choice(self.updaters)
@@ -242,6 +286,17 @@ class History:
         kind = self.random.choice(("abort", "resolve"))
         self._guarded(updater, lambda: self._ask(updater, planned.target_id, kind))
 
+    def _somebody_decides(self) -> bool:
+        """A person decides about what waits for one; False where nothing does, or nobody cares."""
+        waiting = self.harness.inner.unfinished()
+        awake = [item for item in self.updaters if item.paused_until_s <= self.harness.clock.monotonic()]
+        if not waiting or not awake or self.decisions <= 0:
+            return False
+        self.decisions -= 1
+        updater, target_id = self.random.choice(awake), self.random.choice(waiting).target_id
+        self._guarded(updater, lambda: self._ask(updater, target_id, "resolve"))
+        return True
+
     def _ask(self, updater: _Updater, target_id: str, kind: str) -> None:
         try:
             if kind == "abort":
@@ -270,48 +325,3 @@ class History:
         if self.random.random() < 0.5:
             self.harness.checker.is_clock_wrong = True
             self.harness.clock.jump(timedelta(seconds=self.random.choice((-500, 500))))
-
-
-@attrs.define(eq=False)
-class Report:
-    """What many histories covered and found."""
-
-    histories: int = 0
-    longest: int = 0
-    violations: list[str] = attrs.Factory(list)
-    checked: Counter[str] = attrs.Factory(Counter)
-    coverage: set[tuple[str, Fault]] = attrs.Factory(set)
-    outcomes: Counter[str] = attrs.Factory(Counter)
-
-    def take(self, harness: Harness) -> None:
-        """Adds what one history exercised."""
-        self.checked.update(harness.checker.checked)
-        self.coverage |= harness.coverage
-        for events in harness.checker.journals.values():
-            self.outcomes[str(getattr(events[-1], "outcome", type(events[-1]).__name__))] += 1
-
-
-def run_histories(count: int, seed: int = 1, *, store: str = "memory", stop_at: int | None = None) -> Report:
-    """Plays histories ``seed … seed + count - 1``; ends early after ``stop_at`` violations."""
-    report = Report()
-    for number in range(seed, seed + count):
-        report.histories += 1
-        history = History(number, store)
-        try:
-            history.run()
-        except Violation as violation:
-            report.violations.append(f"history {number} on {store}: {violation}")
-        except Exception as error:  # noqa: BLE001  whatever the engine lets out is a finding
-            report.violations.append(f"history {number} on {store}: it raised {error!r}")
-        report.longest = max(report.longest, history.steps)
-        report.take(history.harness)
-        if stop_at is not None and len(report.violations) >= stop_at:
-            break
-    return report
-
-
-def replay(number: int, *, store: str = "memory") -> History:
-    """The history of a number, played until it ends or fails, for looking at."""
-    history = History(number, store)
-    history.run()
-    return history

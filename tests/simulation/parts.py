@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from tests.simulation import bugs, crashes, docker_bugs, docker_crashes, histories
+from tests.simulation import bugs, crashes, docker_bugs, docker_crashes, playing
 from tests.simulation.docker_world import SCENARIOS
+from tests.simulation.histories import STEP_BUDGET
 from tests.simulation.sizes import STORES, Size
 from tests.simulation.table import Row, Task
 
@@ -73,14 +74,14 @@ def history_tasks(size: Size, seed: int) -> Iterator[Task]:
 
 def history_row(what: str, store: str, seed: int, count: int) -> Row:
     """What some histories found."""
-    report = histories.run_histories(count, seed, store=store)
+    report = playing.run_histories(count, seed, store=store)
     found = []
     for violation in report.violations:
         number = violation.split()[1]
         found.append(f"{violation} (--replay history:{store}:{number})")
     return Row(
         what=what, runs=report.histories, violations=found, checked=report.checked, coverage=report.coverage,
-        figures={f"steps, of {histories.STEP_BUDGET:,} allowed": report.longest},
+        figures={f"steps, of {STEP_BUDGET:,} allowed": report.longest},
     )  # fmt: skip
 
 
