@@ -39,12 +39,14 @@ def crash_tasks(size: Size, seed: int) -> Iterator[Task]:
 def _double_faults(size: Size, scenario: crashes.Scenario, store: str, second_every: int) -> Iterator[Task]:
     sparse = 1 if size.is_full else scenario.sparse
     every = sparse * (1 if size.is_full or (store == "memory" and not size.is_quick) else size.first_every)
-    what = f"then a crash at every point, {store}"
+    second = "every fault" if size.is_full else "a crash, and another fault in turn,"
+    what = f"then {second} at every point, {store}"
     if not size.is_full:
         what += ", sampled" if every * second_every > sparse else ", long scenarios sampled"
     for share in range(4):
         chosen = {
             "depth": 2, "every": 4 * every, "first": 1 + share * every, "second_every": second_every * sparse,
+            "all_seconds": size.is_full,
         }  # fmt: skip
         yield partial(crash_row, what, scenario.name, store, chosen)
 
