@@ -26,15 +26,17 @@ def event(name: str, number: int) -> StepDone:
 
 def append_many(store: StateStore, name: str, count: int) -> int:
     """Appends that many events; gives how often the store asked to try the same again."""
-    version, retries = 1, 0
+    version, retries, lost = 1, 0, 0
     for number in range(count):
         while True:
             try:
                 version = store.append(OPERATION, [event(name, number)], expected_version=version, at=START)
+                lost = 0
                 break
             except VersionConflict as conflict:
-                version = int(str(conflict.evidence["version"]))
-                time.sleep(random.random() * 0.05)  # else nearly every try of a crowd is in vain
+                version, lost = int(str(conflict.evidence["version"])), lost + 1
+                # Every try in vain costs the others time: whoever loses again and again tries less often.
+                time.sleep(random.uniform(0.0, min(0.5, 0.01 * 2**lost)))
             except StoreError as error:
                 if not error.transient:
                     raise
