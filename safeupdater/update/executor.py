@@ -487,8 +487,8 @@ class UpdateExecutor:
     def _let_go(self, flight: Flight, code: str, message: str, *, is_store: bool = False) -> Done:
         self._flights.pop(flight.operation_id, None)
         is_told = False
-        if flight.unsaved and (is_ended(flight.state) or is_parked(flight.state)):
-            # It may be durable all the same, and then nobody takes it up to tell of it.
+        if is_ended(flight.state) or is_parked(flight.state):
+            # It may be durable, or is, and then nobody takes it up to tell of it.
             is_told = self._notifier.alert_of(flight.result_of(flight.state, self._clock.now()), flight.blame)
         if code != "lease_lost":
             self._ports.release(flight.lease)

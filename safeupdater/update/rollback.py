@@ -6,10 +6,12 @@ from collections.abc import Iterable
 
 import attrs
 
+from safeupdater.domain.asset import Asset
 from safeupdater.domain.health import Condition
 from safeupdater.domain.operation import (
     AbortRequested,
     Event,
+    OperationPlanned,
     Outcome,
     Quarantine,
     Resolution,
@@ -93,17 +95,25 @@ class RollbackManager:
 
     def _interrupted(self) -> list[str]:
         return [
-            opened.operation_id
-            for opened in self._store.unfinished()
-            if not self._waits_for_a_person(opened.operation_id)
+            opened.operation_id for opened in self._store.unfinished() if not self._waits_for_a_person(opened)
         ]
 
-    def _waits_for_a_person(self, operation_id: str) -> bool:
+    def _waits_for_a_person(self, opened: OperationPlanned) -> bool:
         try:
             with border("reading the operation"):
-                return is_parked(self._state(operation_id))
+                state = self._state(opened.operation_id)
+                return is_parked(state) and not (isinstance(state, Held) and self._is_untold(opened))
         except SafeUpdaterError:
             return False  # the executor says of this one what is wrong with it, and goes on with the others
+
+    def _is_untold(self, opened: OperationPlanned) -> bool:
+        """Whether a held update is in no history: who held it came to nothing before anybody was told."""
+        known = (self._store.get("asset", change.asset_id) for change in opened.changes)
+        assets = [found.value for found in known if found is not None and isinstance(found.value, Asset)]
+        return any(
+            all(record.operation_id != opened.operation_id for record in asset.update_history)
+            for asset in assets
+        )
 
     def _state(self, operation_id: str) -> State:
         return replay(entry.event for entry in self._store.load(operation_id))

@@ -38,7 +38,7 @@ def policy_with(**changes: Any) -> dict[str, Any]:
     return merged
 
 
-_HOLD = policy_with(rollback={"on_inconclusive": "hold"}, health={"checks": [{"type": "http", "port": 80}]})
+HOLD = policy_with(rollback={"on_inconclusive": "hold"}, health={"checks": [{"type": "http", "port": 80}]})
 
 
 class Recorder:
@@ -239,7 +239,7 @@ def outcomes(results: Iterable[OperationResult]) -> list[Outcome]:
 
 def held() -> Bench:
     """An update of which the window said neither yes nor no, and whose policy is to hold it."""
-    bench = Bench(_HOLD)
+    bench = Bench(HOLD)
     check = FakeCheck()
     bench.updater = bench.process(checks=FakeChecks(check))
     operation_id = bench.open()

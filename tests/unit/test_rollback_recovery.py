@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 
 from safeupdater.backends.memory import CRASHES, GOOD
 from safeupdater.domain.asset import AssetStatus
 from safeupdater.domain.decision import Verdict
 from safeupdater.domain.operation import AbortRequested, Blame, Outcome, Resolution
-from safeupdater.errors import RollbackError
-from tests.support.engine import WEB, Bench, held, outcomes, policy_with, stuck
+from safeupdater.errors import RollbackError, StoreError
+from tests.support.engine import (
+    HOLD,
+    WEB,
+    Bench,
+    BrokenStore,
+    FakeCheck,
+    FakeChecks,
+    held,
+    outcomes,
+    policy_with,
+    stuck,
+)
 
 DAY_S = 86_400.0
 
@@ -21,6 +33,35 @@ def old_digest(bench: Bench) -> str:
 
 
 # --- recovery -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_held_is_told_of_once_though_who_held_it_died_before() -> None:
+    bench = held()
+    stored = bench.store.get("asset", WEB)
+    before = attrs.evolve(stored.value, update_history=(), status=AssetStatus.UPDATING)
+    bench.store.put("asset", WEB, before)  # as it was when the verdict had just been journaled
+    bench.kill(bench.updater)
+    bench.recorder.told.clear()
+    bench.updater = bench.process()
+    assert outcomes(bench.updater.recover()) == [Outcome.HELD]
+    assert [alert.target_id for alert in bench.recorder.alerts] == [WEB]
+    assert bench.updater.inventory.get(WEB).status is AssetStatus.HELD
+    assert bench.updater.recover() == ()
+    assert len(bench.recorder.alerts) == 1
+
+
+def test_what_is_held_is_told_of_though_the_store_takes_no_record_of_it() -> None:
+    bench = Bench(HOLD)
+    check = FakeCheck()
+    store = BrokenStore(bench.store)
+    bench.updater = bench.process(store=store, checks=FakeChecks(check))
+    operation_id = bench.open()
+    bench.steps_until(operation_id, "Watching")
+    check.answer = ValueError("no measurement")
+    store.error = StoreError("the disk is full", code="disk_full")
+    store.breaks = lambda name, arguments: name in ("put", "put_many") and bench.state(operation_id) == "Held"
+    bench.run(operation_id)
+    assert [alert.target_id for alert in bench.recorder.alerts] == [WEB]
 
 
 @pytest.mark.parametrize("state", ["Pending", "Staging", "Switching", "Settling", "Watching", "Committing"])
