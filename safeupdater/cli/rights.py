@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import urllib.parse
 from collections.abc import Iterable, Iterator
 
 from safeupdater.backends.docker import DockerBackend
+from safeupdater.backends.docker.observing import is_loopback
 from safeupdater.backends.docker.rights import Right, Rights, look
 from safeupdater.cli.checks import Check, Health
 
@@ -32,7 +34,9 @@ def rights_of(backend: DockerBackend) -> Iterator[Check]:
 
 def _full_control(subject: str, url: str) -> Check:
     """A daemon that answers lets us do anything: it is said, because not everybody knows."""
-    is_open = url.startswith(("tcp://", "http://")) and not _is_loopback(url)
+    is_open = url.startswith(("tcp://", "http://")) and not is_loopback(
+        urllib.parse.urlsplit(url).hostname or ""
+    )
     return Check(
         subject=subject,
         health=Health.WARNING if is_open else Health.OK,
@@ -64,8 +68,3 @@ def _missing(subject: str, rights: Rights) -> Iterator[Check]:
 
 def _listed(rights: Iterable[Right]) -> str:
     return ", ".join(f"{right} ({right.purpose})" for right in rights)
-
-
-def _is_loopback(url: str) -> bool:
-    host = url.partition("://")[2]
-    return host.startswith(("127.", "localhost", "[::1]"))
