@@ -20,13 +20,10 @@ from safeupdater.domain.operation import Outcome, Phase, StepOutcome
 from safeupdater.protocols import OperationContext, Report
 from safeupdater.update.result import OperationResult
 from safeupdater.update.updater import Updater
-from testbed import images
 from testbed.docker import Dockerd
-from testbed.images import Kind
 from testbed.processes import wait_until
-from testbed.registry import Registry
+from tests.support.releases import NEW, OLD, connect, released
 
-OLD, NEW = "1.0.0", "1.0.1"
 POLICY = {"version": 1, "health": {"window": "0.6s", "interval": "0.2s", "ready_timeout": "30s"}}
 
 
@@ -70,21 +67,8 @@ def daemon() -> Iterator[Dockerd]:
 @pytest.fixture(scope="module")
 def registry_host(daemon: Dockerd) -> Iterator[str]:
     """A registry with a good release, a crashing one, and one whose layers are gone: ``host:port``."""
-    with Registry() as server:
-        client = connect(daemon)
-        for name, kind in {"good": Kind.GOOD, "crash": Kind.CRASH, "gone": Kind.GOOD}.items():
-            images.release(client, f"{server.host}/{name}:{OLD}", keep=True)
-            digest = images.release(client, f"{server.host}/{name}:{NEW}", kind)
-            if name == "gone":
-                server.delete_layers(name, digest)
-        client.close()
-        yield server.host
-
-
-def connect(daemon: Dockerd) -> docker.APIClient:
-    client = docker.APIClient(base_url=daemon.host, version="1.41")
-    client.trust_env = False
-    return client
+    with released(daemon) as host:
+        yield host
 
 
 class Scene:

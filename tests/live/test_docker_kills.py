@@ -23,16 +23,13 @@ import pytest
 from safeupdater.backends.docker.backend import STEPS
 from safeupdater.domain.operation import Phase
 from safeupdater.stores import open_store
-from testbed import images
 from testbed.docker import Dockerd
-from testbed.images import Kind
 from testbed.killed_updater import VARIABLE
 from testbed.processes import wait_until
-from testbed.registry import Registry
+from tests.support.releases import NEW, OLD, connect, released
 
 ROOT = Path(__file__).resolve().parents[2]
 MOMENTS = ("before", "after")
-OLD, NEW = "1.0.0", "1.0.1"
 
 
 def points(phase: Phase) -> list[str]:
@@ -61,21 +58,8 @@ def daemon() -> Iterator[Dockerd]:
 @pytest.fixture(scope="module")
 def releases(daemon: Dockerd) -> Iterator[str]:
     """A registry with a good release, a crashing one, and one whose layers are gone: ``host:port``."""
-    with Registry() as server:
-        client = connect(daemon)
-        for name, kind in {"good": Kind.GOOD, "crash": Kind.CRASH, "gone": Kind.GOOD}.items():
-            images.release(client, f"{server.host}/{name}:{OLD}", keep=True)
-            digest = images.release(client, f"{server.host}/{name}:{NEW}", kind)
-            if name == "gone":
-                server.delete_layers(name, digest)
-        client.close()
-        yield server.host
-
-
-def connect(daemon: Dockerd) -> docker.APIClient:
-    client = docker.APIClient(base_url=daemon.host, version="1.41")
-    client.trust_env = False
-    return client
+    with released(daemon) as host:
+        yield host
 
 
 class Scene:
