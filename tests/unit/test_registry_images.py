@@ -24,7 +24,8 @@ from safeupdater.registries.oci.manifests import (
     verified_digest,
 )
 from testbed.registry_world import World, image
-from testbed.scripted_registry import Exchange, Filter, Reply, Repository, digest_of
+from testbed.scripted_registry import Exchange, Filter, Reply, digest_of
+from tests.support.indexes import add_index, as_platform, index_of
 
 APP = image("shop/app:1.0.0")
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -35,28 +36,6 @@ SHA = "sha256:" + "a" * 64
 def world() -> Iterator[World]:
     with World() as made:
         yield made
-
-
-def index_of(*entries: tuple[str, str], media_type: str = OCI_INDEX, **more: object) -> bytes:
-    manifests = [
-        {"digest": digest, "size": 1, "mediaType": OCI_MANIFEST, "platform": as_platform(platform)}
-        for platform, digest in entries
-    ]
-    return json.dumps({"schemaVersion": 2, "mediaType": media_type, "manifests": manifests, **more}).encode()
-
-
-def as_platform(text: str) -> dict[str, str]:
-    return dict(zip(("os", "architecture", "variant"), text.split("/"), strict=False))
-
-
-def add_index(repository: Repository, tag: str, *platforms: str) -> dict[str, str]:
-    """An index of images for these platforms; the digest of each, and of the index under its tag."""
-    digests = {}
-    for platform in platforms:
-        short = "/".join(platform.split("/")[:2])
-        digests[platform] = repository.add_image(f"{tag}-{platform.replace('/', '-')}", platform=short)
-    digests[tag] = repository.add_document(tag, OCI_INDEX, index_of(*digests.items()))
-    return digests
 
 
 # --- resolving
