@@ -225,14 +225,14 @@ def _docker_remedy(error: SafeUpdaterError) -> str:
 
 
 def _daemon(backend: DockerBackend, session: Session) -> Iterator[Check]:
-    version = backend.scanner.version
+    version, platform = backend.scanner.version.version, backend.scanner.platform
     api = ".".join(str(part) for part in backend.api.version)
     inside = own_container_id()
     where = f", and we run in container {inside[:12]} (left alone)" if inside else ""
     yield Check(
         subject=f"docker at {backend.api.url}",
         health=Health.OK,
-        detail=f"version {version.version}, API {api}, {version.platform}, host {backend.host}{where}",
+        detail=f"version {version}, API {api}, {platform}, host {backend.host}{where}",
     )
 
 

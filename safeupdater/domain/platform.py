@@ -51,6 +51,16 @@ class Platform:
         """Whether an image for that platform runs on this one."""
         return image in self.accepted()
 
+    def in_place_of(self, running: Platform) -> Platform:
+        """For which platform an image is chosen on this machine, in the place of one that runs here.
+
+        Among the variants of 32-bit ARM it is the machine that says what can run, as Docker chooses: its
+        own variant first, then older ones. Otherwise it is what runs: whoever lets a machine emulate
+        another architecture keeps it.
+        """
+        is_same = (self.os, self.architecture) == (running.os, running.architecture)
+        return self if is_same and self.architecture == "arm" else running
+
     def __str__(self) -> str:
         return "/".join(filter(None, (self.os, self.architecture, self.variant)))
 

@@ -421,8 +421,8 @@ def test_a_variant_that_the_machine_may_not_run_is_another_platform(
     else:
         assert stopped_in_staging(bench, drive) == "platform_mismatch"
     (pull,) = [url for url in bench.transport.urls if "/images/create?" in url]
-    wanted = "%2F".join(filter(None, ("linux", architecture, old)))
-    assert f"platform={wanted}" in pull
+    wanted = str(Platform.of("linux", architecture, old)).replace("/", "%2F")
+    assert pull.endswith(f"&platform={wanted}")
 
 
 class Emulating(FakeDocker):

@@ -291,7 +291,7 @@ class DockerBackend:
         return Daemon(self.api, operation.deadline_s)
 
     def _work(self, operation: OperationContext, report: Report = lambda progress: None) -> Work:
-        return Work(self._daemon(operation), operation, report)
+        return Work(self._daemon(operation), operation, report, lambda: self.scanner.machine)
 
     def _member(self, daemon: Daemon, inspect: Json) -> Member:
         image = daemon.inspect_image(str(inspect["Image"]))

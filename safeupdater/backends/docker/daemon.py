@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from safeupdater.backends.docker.client import Answer, DockerApi, Json, decode, quoted
 from safeupdater.backends.docker.wire import CONTAINERS, ListedContainer
+from safeupdater.domain.platform import Platform
 from safeupdater.errors import BackendError
 
 _STOP_MARGIN_S = 15.0
@@ -52,9 +53,9 @@ class Daemon:
 
     # --- containers --------------------------------------------------------------------------------------
 
-    def create(self, name: str, body: Json, platform: str | None = None) -> None:
+    def create(self, name: str, body: Json, platform: Platform | None = None) -> None:
         """Creates a container, stopped. That the name is taken is an error of the code ``conflict``."""
-        params = {"name": name} | ({"platform": platform} if platform else {})
+        params = {"name": name} | ({"platform": str(platform)} if platform else {})
         self._post("/containers/create", f"create {name}", params=params, body=body, accept=(201,))
 
     def start(self, container_id: str) -> None:
@@ -128,9 +129,9 @@ class Daemon:
 
     # --- images ------------------------------------------------------------------------------------------
 
-    def pull(self, name: str, digest: str, platform: str | None) -> Iterator[Json]:
+    def pull(self, name: str, digest: str, platform: Platform | None) -> Iterator[Json]:
         """Pulls an image by digest; gives the daemon's progress messages, errors among them."""
-        params = {"fromImage": name, "tag": digest} | ({"platform": platform} if platform else {})
+        params = {"fromImage": name, "tag": digest} | ({"platform": str(platform)} if platform else {})
         pieces = self.api.stream(
             "POST",
             "/images/create",

@@ -85,15 +85,19 @@ class DockerScanner:
             return decode(VERSION, self.api.raw("/version", doing), doing)
 
     @cached_property
-    def platform(self) -> str:
-        """The platform of images for this daemon, such as ``linux/amd64`` or ``linux/arm/v6``.
+    def machine(self) -> Platform:
+        """The machine's own platform.
 
         A daemon's version says ``arm`` of all 32-bit ones; which of them the machine is, its info says.
         """
-        if self.version.arch != "arm":
-            return self.version.platform
-        machine = Platform.of(self.version.os, self.info.architecture)
-        return str(machine) if machine.architecture == "arm" else self.version.platform
+        said = Platform.of(self.version.os, self.version.arch)
+        machine = said if said.architecture != "arm" else Platform.of(said.os, self.info.architecture)
+        return machine if machine.architecture == said.architecture else said
+
+    @cached_property
+    def platform(self) -> str:
+        """The platform of images for this daemon, such as ``linux/amd64`` or ``linux/arm/v6``."""
+        return str(self.machine)
 
     @property
     def host(self) -> str:

@@ -10,6 +10,7 @@ import attrs
 from safeupdater.backends.docker.client import Json
 from safeupdater.backends.docker.names import candidate_name, parked_name
 from safeupdater.domain.operation import Snapshot
+from safeupdater.domain.platform import Platform
 from safeupdater.errors import BackendError
 
 FORMAT = "docker/1"
@@ -78,8 +79,8 @@ class Member:
         return self.inspect.get("Mounts") or ()
 
     @property
-    def platform(self) -> str | None:
-        """What it runs on, in Go's words such as ``linux/arm/v7``; None where nobody says."""
+    def platform(self) -> Platform | None:
+        """What it runs on; None where nobody says."""
         return platform_of(self.inspect, self.image)
 
     @property
@@ -145,15 +146,15 @@ def section(inspected: Json, name: str) -> Json:
     return part
 
 
-def platform_of(inspect: Json, image: Json) -> str | None:
+def platform_of(inspect: Json, image: Json) -> Platform | None:
     """The platform of a container, else of an image that it was made or is to be made of.
 
     An image of several platforms says only one of them; from API 1.48 on its container says which it has.
     """
     descriptor = section(section(inspect, "ImageManifestDescriptor"), "platform")
     said = {key.lower(): value for key, value in (descriptor or image).items()}
-    parts = [str(said.get(key) or "") for key in ("os", "architecture", "variant")]
-    return "/".join(part for part in parts if part) if parts[0] and parts[1] else None
+    os, architecture, variant = (str(said.get(key) or "") for key in ("os", "architecture", "variant"))
+    return Platform.of(os, architecture, variant) if os and architecture else None
 
 
 def is_running(inspected: Json) -> bool:

@@ -37,7 +37,7 @@ def pull(work: Work) -> StepOutcome:
         return refused(
             "image_gone", f"the image of {wanted.text} is gone from this host and has no digest to pull"
         )
-    messages = work.daemon.pull(wanted.repository, wanted.digest, work.content.main.platform)
+    messages = work.daemon.pull(wanted.repository, wanted.digest, work.platform_for(work.content.main))
     problem = _follow(work, messages)
     if problem is not None:
         fault = fault_of_pull(problem)
@@ -65,19 +65,11 @@ def _follow(work: Work, messages: Iterable[Json]) -> str | None:
     return None
 
 
-def _runs_too(member: Member, platform: str | None) -> bool:
-    """Whether what runs a container runs another platform too; not where only one of them is known."""
-    before = member.platform
-    if before is None or platform is None:
-        return before == platform
-    return Platform.of(*before.split("/", 2)).runs(Platform.of(*platform.split("/", 2)))
-
-
-def _other_platform(work: Work, member: Member, platform: str | None) -> StepOutcome:
+def _other_platform(work: Work, member: Member, platform: Platform | None) -> StepOutcome:
     return refused(
         "platform_mismatch",
-        f"{work.wanted.text} is for {platform}, and {member.name} runs on {member.platform}: "
-        "nothing says that this machine can run it",
+        f"{work.wanted.text} is for {platform}, and {member.name} runs on {member.platform}, on a machine "
+        f"for {work.machine()}: nothing says that it can run it",
     )
 
 
@@ -90,7 +82,7 @@ def verify_image(work: Work, *, allow_root: bool) -> StepOutcome:
     digests = {str(entry).rpartition("@")[2] for entry in image.get("RepoDigests") or ()}
     if work.operation.wanted is None and work.wanted.digest not in digests:
         return refused("digest_mismatch", f"the image that was pulled does not carry {work.wanted.digest}")
-    if not main.says_platform and not _runs_too(main, platform_of({}, image)):
+    if not main.says_platform and not work.may_run(main, platform_of({}, image)):
         return _other_platform(work, main, platform_of({}, image))
     mine = user_config(main.config, main.image_config)
     if not allow_root and gains_root(mine, main.image_config, section(image, "Config")):
@@ -132,13 +124,22 @@ def create_candidate(work: Work) -> StepOutcome:
         if new is None:
             if work.daemon.inspect(member.candidate) is not None:
                 return refused("leftover", f"{member.candidate} is there already: run recover, or remove it")
-            work.daemon.create(member.candidate, wanted.body, platform_of(member.inspect, image))
+            work.daemon.create(member.candidate, wanted.body, _made_for(work, member, image))
             new = work.daemon.inspect(member.candidate)
         if new is None:
             return retry("candidate_gone", f"{member.candidate} vanished after it was created")
         join_networks(work, new, wanted)
         renamed[member.id] = str(new["Id"])
     return DONE
+
+
+def _made_for(work: Work, member: Member, image: Json) -> Platform | None:
+    """For which platform a successor is made: as its image says, which a daemon may take to the letter.
+
+    An image of several platforms says one of them, which need not be the wanted one.
+    """
+    wanted, said = work.platform_for(member), platform_of({}, image)
+    return said if wanted is None or (said is not None and wanted.runs(said)) else wanted
 
 
 def compare_candidate(work: Work) -> StepOutcome:
@@ -154,7 +155,7 @@ def compare_candidate(work: Work) -> StepOutcome:
             return retry("candidate_gone", f"{member.candidate} was removed by somebody else")
         if new["Image"] != image["Id"]:
             return refused("image_moved", f"{member.candidate} did not get the image that was decided on")
-        if not _runs_too(member, platform_of(new, image)):
+        if not work.may_run(member, platform_of(new, image)):
             return _other_platform(work, member, platform_of(new, image))
         lost = losses(_source(work, member), wanted, new, section(image, "Config"))
         if lost:

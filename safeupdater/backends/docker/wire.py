@@ -82,11 +82,6 @@ class DaemonVersion(msgspec.Struct, rename="pascal"):
     components: list[DaemonComponent] | None = None
 
     @property
-    def platform(self) -> str:
-        """The platform of images for this daemon, such as ``linux/amd64``."""
-        return f"{self.os}/{self.arch}"
-
-    @property
     def is_podman(self) -> bool:
         """Whether it is Podman, which speaks this API with other shapes."""
         return any("podman" in part.name.lower() for part in self.components or ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 
 import attrs
@@ -18,6 +19,7 @@ from safeupdater.backends.docker.signals import asked_signal, parse_signal
 from safeupdater.backends.docker.snapshot import Captured, Member, captured, is_running, section
 from safeupdater.backends.docker.target import Wanted, wanted_image
 from safeupdater.domain.operation import StepOutcome, StepStatus
+from safeupdater.domain.platform import Platform
 from safeupdater.errors import BackendError
 from safeupdater.protocols import OperationContext, Report
 
@@ -32,6 +34,8 @@ class Work:
     daemon: Daemon
     operation: OperationContext
     report: Report
+    machine: Callable[[], Platform]
+    """The machine's own platform, where it is needed: the way back must not wait for it."""
 
     @cached_property
     def content(self) -> Captured:
@@ -54,6 +58,28 @@ class Work:
     def wanted(self) -> Wanted:
         """The image that is wanted."""
         return wanted_image(self.operation)
+
+    def platform_for(self, member: Member) -> Platform | None:
+        """For which platform a successor is wanted; None where nobody says what the member is for.
+
+        What depends on the updated container keeps its image, so its platform too. In a rollback by hand
+        it is the platform of back then, where it still may be: those were the bits.
+        """
+        running, wanted = member.platform, self.operation.wanted
+        if running is None or member is not self.content.main:
+            return running
+        chosen = self.machine().in_place_of(running)
+        before = captured(wanted).main.platform if wanted is not None else None
+        return before if before is not None and chosen.runs(before) else chosen
+
+    def may_run(self, member: Member, platform: Platform | None) -> bool:
+        """Whether an image for a platform may take a member's place; not where only one of them is known.
+
+        What runs is proof of itself: an image may say just ``linux/arm`` and be for an older variant.
+        """
+        wanted = self.platform_for(member)
+        is_proved = platform == member.platform
+        return is_proved or (wanted is not None and platform is not None and wanted.runs(platform))
 
     def is_to_run(self, member: Member) -> bool:
         """Whether the successor is to run: as the old one did, or as the one did that is wanted back."""
