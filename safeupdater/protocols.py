@@ -424,6 +424,20 @@ class Lease:
 
 
 @quick
+@attrs.frozen(kw_only=True)
+class LeaseSeen:
+    """Who holds a lease, and until when by the store's clock; it gives no right to act."""
+
+    holder: str
+    until: datetime
+
+    @property
+    def host(self) -> str:
+        """The machine in a holder text as ``holder_identity`` writes them; all of any other text."""
+        return self.holder.rsplit(":", 4)[0]
+
+
+@quick
 @attrs.frozen
 class Stored(Generic[Value]):
     """A record's value and the version to compare with when it is written again."""
@@ -523,6 +537,10 @@ class StateStore(Protocol):
 
     def acquire(self, key: str, holder: str, ttl_s: float) -> Lease | None:
         """A lease with a new epoch; None while somebody else, not provably dead, holds it."""
+        ...
+
+    def lease_on(self, key: str) -> LeaseSeen | None:
+        """Who holds the lease; None where anybody would be given it. Nothing is taken or written."""
         ...
 
     def renew(self, lease: Lease, ttl_s: float) -> Lease:

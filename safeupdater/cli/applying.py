@@ -18,7 +18,7 @@ from safeupdater.cli.session import Session
 from safeupdater.cli.signals import Drain, interruptible
 from safeupdater.cli.tables import target_name
 from safeupdater.cli.targets import find_asset
-from safeupdater.cli.text import clean, counted
+from safeupdater.cli.text import clean, counted, minute
 from safeupdater.cli.working import working
 from safeupdater.domain.decision import Verdict
 from safeupdater.domain.plan import Approval, Plan, PlannedUpdate
@@ -89,11 +89,15 @@ def recover_first(session: Session, updater: Updater) -> tuple[OperationResult, 
     if finished:
         session.say(f"recovered {counted(len(finished), 'unfinished operation')}")
     for result in found:
-        left_alone = f"{target_name(result.target_id)} is left alone: {result.message}"
+        until = f" (until {minute(result.until)})" if result.until is not None else ""
+        left_alone = f"{target_name(result.target_id)} is left alone: {result.message}{until}"
         if result.code == _BUSY:
             session.say(left_alone, "dim")
         elif result.code == _UNREACHED:
-            session.warn(f"{left_alone}; it is half-way: name its host with --backend")
+            session.warn(
+                f"{left_alone}, and nobody works on it: it was abandoned half-way; "
+                "safeupdater recover goes on with it, with --backend for its host"
+            )
     return ours
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import click
@@ -24,7 +24,7 @@ from safeupdater.cli.places import shown_store
 from safeupdater.cli.rights import ALLOW, rights_of
 from safeupdater.cli.session import Session
 from safeupdater.cli.tables import bullet
-from safeupdater.cli.text import clean, counted
+from safeupdater.cli.text import clean, counted, minute
 from safeupdater.config.named import BUILT_IN_BACKEND, named_backend, named_facts, named_observer
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.errors import (
@@ -36,9 +36,10 @@ from safeupdater.errors import (
     classify,
 )
 from safeupdater.observers.webhook import WebhookNotifier
-from safeupdater.protocols import Backend, StateStore, TagSource
+from safeupdater.protocols import Backend, LeaseSeen, StateStore, TagSource
 from safeupdater.registries.oci import RateLimit
 from safeupdater.update.inventory import Inventory
+from safeupdater.update.standing import Standing, standings
 
 _MARKS = {Health.OK: ("✓", "green"), Health.WARNING: ("!", "yellow"), Health.FAILED: ("✗", "bold red")}
 
@@ -125,16 +126,36 @@ def _opened(session: Session, stack: contextlib.ExitStack) -> tuple[StateStore, 
 
 
 def _unfinished(store: StateStore) -> Iterator[Check]:
-    unfinished = store.unfinished()
-    if unfinished:
-        names = ", ".join(opened.target_id for opened in unfinished)
+    """What is under way is well; what nobody works on, or what waits for a person, is not."""
+    found = standings(store)
+    held = [item for item in found if item.held is not None]
+    waiting = [item for item in found if item.waits_for_a_person]
+    abandoned = [item for item in found if item not in held and item not in waiting]
+    if held:
+        yield Check(subject="operations under way", health=Health.OK, detail=_listed(held))
+    if abandoned:
         yield Check(
             subject="unfinished operations",
             health=Health.WARNING,
-            detail=f"{counted(len(unfinished), 'operation')}: {names}",
-            remedy="safeupdater recover finishes what was interrupted; "
-            "safeupdater resolve decides what waits for a person",
+            detail=f"{_listed(abandoned)}, abandoned",
+            remedy="safeupdater recover finishes what was interrupted",
         )
+    if waiting:
+        yield Check(
+            subject="operations that wait for you",
+            health=Health.WARNING,
+            detail=_listed(waiting),
+            remedy="safeupdater resolve decides what waits for a person",
+        )
+
+
+def _listed(items: Sequence[Standing]) -> str:
+    names = ", ".join(item.opened.target_id + _by(item.held) for item in items)
+    return f"{counted(len(items), 'operation')}: {names}"
+
+
+def _by(held: LeaseSeen | None) -> str:
+    return f" (by {held.host} until {minute(held.until)})" if held is not None else ""
 
 
 def _registries(session: Session, inventory: Inventory) -> Iterator[Check]:

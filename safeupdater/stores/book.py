@@ -16,7 +16,7 @@ import attrs
 
 from safeupdater.codec import SETTING, kind_of, plain
 from safeupdater.domain.operation import Event, JournalEntry, OperationPlanned
-from safeupdater.protocols import Lease, Stored
+from safeupdater.protocols import Lease, LeaseSeen, Stored
 from safeupdater.stores.leases import LeaseRow, LeaseWatch, current, renewed, taken
 from safeupdater.stores.rules import (
     Head,
@@ -263,6 +263,10 @@ class Book:
         row = self._leases.get(key)
         after = taken(row, key, holder, ttl_s, now)
         return after if self._watch.may_take(row, holder, now) else None
+
+    def lease_on(self, key: str, now: datetime) -> LeaseSeen | None:
+        """Who holds a lease; None where nobody does."""
+        return self._watch.seen(self._leases.get(key), now)
 
     def plan_renew(self, lease: Lease, ttl_s: float, now: datetime) -> LeaseRow:
         """The row of a lease renewed now.

@@ -17,6 +17,7 @@ _UNKNOWN = "unknown"
 class Holder:
     """One process that may hold leases: ``machine:boot:pid:started:random``.
 
+    ``machine`` is the name by which people know it; nothing is concluded from it.
     ``boot`` names the running kernel and the process namespace: a process id means something only within
     both. ``started`` is the process's start in clock ticks after boot, since process ids come back.
     """
@@ -45,7 +46,7 @@ def holder_identity() -> str:
     pid = os.getpid()
     return str(
         Holder(
-            machine=_machine(),
+            machine=socket.gethostname() or _UNKNOWN,
             boot=_boot(),
             pid=pid,
             started=_started(pid) or _UNKNOWN,
@@ -69,14 +70,6 @@ def is_provably_dead(holder: str) -> bool:
     return (
         started is not None and named.started != _UNKNOWN and (started != named.started or _ended(named.pid))
     )
-
-
-def _machine() -> str:
-    for path in (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")):
-        text = _read(path)
-        if text:
-            return text[:12]
-    return socket.gethostname() or _UNKNOWN
 
 
 def _boot() -> str:

@@ -15,7 +15,7 @@ from safeupdater.codec import loads
 from safeupdater.domain.asset import Asset
 from safeupdater.domain.operation import Event, JournalEntry, OperationPlanned
 from safeupdater.errors import CorruptState, StoreError
-from safeupdater.protocols import Clock, Lease, Stored
+from safeupdater.protocols import Clock, Lease, LeaseSeen, Stored
 from safeupdater.stores.book import Book
 from safeupdater.stores.checkpoint import checkpoint_text, read_reach
 from safeupdater.stores.clock import SystemClock
@@ -214,6 +214,11 @@ class JsonFileStore:
         with self._mutex, self._naming("writing"):
             row = self._book.plan_acquire(key, holder, ttl_s, self._clock.now())
             return self._write_lease(row).as_lease() if row else None
+
+    def lease_on(self, key: str) -> LeaseSeen | None:
+        """See ``StateStore.lease_on``."""
+        with self._mutex:
+            return self._book.lease_on(key, self._clock.now())
 
     def renew(self, lease: Lease, ttl_s: float) -> Lease:
         """See ``StateStore.renew``."""

@@ -13,7 +13,7 @@ import attrs
 
 from safeupdater.domain.quick import quick
 from safeupdater.errors import LeaseLost
-from safeupdater.protocols import Clock, Lease
+from safeupdater.protocols import Clock, Lease, LeaseSeen
 
 IsDead = Callable[[str], bool]
 """Whether the process behind a holder text is gone for certain."""
@@ -29,6 +29,11 @@ class LeaseRow:
     epoch: int
     ttl_s: float
     renewed_at: datetime
+
+    @property
+    def until(self) -> datetime:
+        """When it runs out unless it is renewed."""
+        return self.renewed_at + timedelta(seconds=self.ttl_s)
 
     def belongs_to(self, lease: Lease) -> bool:
         """Whether that lease is the current one."""
@@ -53,12 +58,17 @@ class LeaseWatch:
 
     def may_take(self, row: LeaseRow | None, holder: str, now: datetime) -> bool:
         """Whether that holder may take the lease now; ``now`` is the store's wall clock."""
-        if row is None or row.holder is None or row.holder == holder:
-            return True
-        return self._has_run_out(row, now) or self._is_dead(row.holder)
+        is_own = row is not None and row.holder == holder
+        return is_own or self.seen(row, now) is None
+
+    def seen(self, row: LeaseRow | None, now: datetime) -> LeaseSeen | None:
+        """Who holds the lease against all others; None where nobody does any more."""
+        if row is None or row.holder is None or self._has_run_out(row, now) or self._is_dead(row.holder):
+            return None
+        return LeaseSeen(holder=row.holder, until=row.until)
 
     def _has_run_out(self, row: LeaseRow, now: datetime) -> bool:
-        if now >= row.renewed_at + timedelta(seconds=row.ttl_s):
+        if now >= row.until:
             return True
         tick = self._clock.monotonic()
         epoch, renewed_at, since = self._seen.get(row.key, (0, row.renewed_at, tick))

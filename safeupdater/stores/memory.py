@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from safeupdater.domain.operation import Event, JournalEntry, OperationPlanned
-from safeupdater.protocols import Clock, Lease, Stored
+from safeupdater.protocols import Clock, Lease, LeaseSeen, Stored
 from safeupdater.stores.book import Book
 from safeupdater.stores.clock import SystemClock
 from safeupdater.stores.holder import is_provably_dead
@@ -113,6 +113,11 @@ class MemoryStore:
                 return None
             self._book.apply_lease(row)
             return row.as_lease()
+
+    def lease_on(self, key: str) -> LeaseSeen | None:
+        """See ``StateStore.lease_on``."""
+        with self._lock:
+            return self._book.lease_on(key, self._clock.now())
 
     def renew(self, lease: Lease, ttl_s: float) -> Lease:
         """See ``StateStore.renew``."""

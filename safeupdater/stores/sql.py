@@ -21,7 +21,7 @@ except ImportError as missing:
 
 from safeupdater.codec import decode, decode_event, dumps, encode, encode_event, kind_of, loads
 from safeupdater.domain.operation import Event, JournalEntry, OperationPlanned
-from safeupdater.protocols import Clock, Lease, Stored
+from safeupdater.protocols import Clock, Lease, LeaseSeen, Stored
 from safeupdater.stores import sqlschema as db
 from safeupdater.stores.clock import SystemClock
 from safeupdater.stores.holder import is_provably_dead
@@ -207,6 +207,12 @@ class SqlStore:
             return after.as_lease()
 
         return self._session.write(take)
+
+    def lease_on(self, key: str) -> LeaseSeen | None:
+        """See ``StateStore.lease_on``."""
+        return self._session.read(
+            lambda connection: self._watch.seen(lease_row(connection, key), self._now(connection))
+        )
 
     def renew(self, lease: Lease, ttl_s: float) -> Lease:
         """See ``StateStore.renew``."""

@@ -12,7 +12,7 @@ from safeupdater.domain.operation import (
     AbortRequested,
 )
 from safeupdater.errors import LeaseLost
-from safeupdater.protocols import Lease, StateStore
+from safeupdater.protocols import Lease, LeaseSeen, StateStore
 from safeupdater.testing.clock import FakeClock
 from safeupdater.testing.store_samples import INTENDED, StoreTests, planned
 
@@ -49,6 +49,36 @@ class LeaseTests(StoreTests):
         with pytest.raises(LeaseLost):
             store.renew(past, 60)
         assert store.renew(present, 60) == present
+
+    def test_a_look_at_a_lease_says_who_holds_it_and_takes_nothing(self, store: StateStore) -> None:
+        assert store.lease_on("k") is None
+        lease = store.acquire("k", "north:boot:1:2:3", 60)
+        assert lease is not None
+        seen = store.lease_on("k")
+        assert seen is not None
+        assert (seen.holder, seen.host) == ("north:boot:1:2:3", "north")
+        assert store.lease_on("other") is None
+        # Nothing was taken by looking: the lease is as good as before, and free to others once given back.
+        later = store.renew(lease, 600)
+        after = store.lease_on("k")
+        assert after is not None
+        assert after.until > seen.until
+        store.release(later)
+        assert store.lease_on("k") is None
+        taken = store.acquire("k", "two", 60)
+        assert taken is not None
+        assert taken.epoch == lease.epoch + 1
+
+    def test_a_look_sees_a_lease_until_it_has_run_out(self, store: StateStore, clock: FakeClock) -> None:
+        if not self.own_clock:
+            pytest.skip("does not apply: its leases run on a server's clock")
+        assert store.acquire("k", "one", 60) is not None
+        seen = store.lease_on("k")
+        assert seen == LeaseSeen(holder="one", until=clock.now() + timedelta(seconds=60))
+        clock.advance(59)
+        assert store.lease_on("k") == seen
+        clock.advance(2)
+        assert store.lease_on("k") is None
 
     def test_a_lease_runs_out_unless_it_is_renewed(self, store: StateStore, clock: FakeClock) -> None:
         if not self.own_clock:

@@ -50,6 +50,7 @@ class StateStoreContract(RecordTests, JournalTests, PruningTests, LeaseTests):
         lease = store.acquire("k", "one", 60)
         assert lease is not None
         assert other.acquire("k", "two", 60) is None
+        assert other.lease_on("k") == store.lease_on("k") is not None
         other.close()
 
     def test_threads_lose_no_write(self, store: StateStore) -> None:

@@ -135,7 +135,7 @@ class Opener:
             return refusal(planned, "operation_open", message)
         lease = self._store.acquire(planned.target_id, self._ports.holder, LEASE_S)
         if lease is None:
-            return refusal(planned, "target_busy", f"another updater works on {planned.target_id}")
+            return refusal(planned, *self._busy(planned.target_id))
         try:
             return self._opened(self._planned(planned, settings, backend, restores), approval, backend, lease)
         except VersionConflict as conflict:
@@ -200,16 +200,33 @@ class Opener:
         if is_ended(state) or (backend is not None and is_parked(state)):
             return self._at_rest(opened, entries, backend)
         if backend is None:
-            return rests(opened, "no_backend", f"no backend reaches {opened.target_id}")
+            return self._out_of_reach(opened)
         lease = self._store.acquire(opened.target_id, self._ports.holder, LEASE_S)
         if lease is None:
-            return rests(opened, "target_busy", f"another updater works on {opened.target_id}")
+            return rests(opened, *self._busy(opened.target_id))
         try:
             # Read again: what was journaled before the lease was ours counts too.
             return self._taken_up(opened, self._store.load(operation_id), backend, lease)
         except Exception:
             self._ports.release(lease)
             raise
+
+    def _busy(self, target_id: str) -> tuple[str, str, datetime | None]:
+        """That another updater is at a target: the code, who it is, and until when the target is its."""
+        held = self._store.lease_on(target_id)
+        message = f"another updater works on {target_id}"
+        if held is None:  # it has just let go
+            return "target_busy", message, None
+        return "target_busy", f"{message}: {held.host}", held.until
+
+    def _out_of_reach(self, opened: OperationPlanned) -> Flight | OperationResult:
+        """An operation on a host that is not ours: at work elsewhere, or abandoned half-way."""
+        if self._store.lease_on(opened.target_id) is not None:
+            return rests(opened, *self._busy(opened.target_id))
+        entries = self._store.load(opened.operation_id)
+        if is_ended(_read(entries)[1]):  # just now
+            return self._at_rest(opened, entries, None)
+        return rests(opened, "no_backend", f"no backend reaches {opened.target_id}")
 
     def _taken_up(
         self, opened: OperationPlanned, entries: Sequence[JournalEntry], backend: Backend, lease: Lease

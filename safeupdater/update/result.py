@@ -85,11 +85,13 @@ def refusal(
     )  # fmt: skip
 
 
-def rests(opened: OperationPlanned, code: str, message: str) -> OperationResult:
+def rests(
+    opened: OperationPlanned, code: str, message: str, until: datetime | None = None
+) -> OperationResult:
     """The result of an operation that is open and not ours to go on with."""
     return OperationResult(
         operation_id=opened.operation_id, target_id=opened.target_id, outcome=Outcome.INTERRUPTED,
-        code=code, message=message, changes=opened.changes,
+        code=code, message=message, changes=opened.changes, until=until,
     )  # fmt: skip
 
 

@@ -84,7 +84,9 @@ class RollbackManager:
         results: dict[str, OperationResult] = {}
         until_s = self._clock.monotonic() + wait_s
         while True:
-            ids = [item for item in self._interrupted() if item not in results or _is_busy(results[item])]
+            # What was busy is asked for again: it may have ended elsewhere.
+            known = dict.fromkeys((*results, *self._interrupted()))
+            ids = [item for item in known if item not in results or _is_busy(results[item])]
             results.update(zip(ids, self._executor.run(ids), strict=True))
             if not any(_is_busy(result) for result in results.values()):
                 break

@@ -124,6 +124,10 @@ class StoreMachine(RuleBasedStateMachine):
         assert lease is None or isinstance(lease, Lease)
         return lease
 
+    @rule(key=st.sampled_from(TARGETS))
+    def look(self, key: str) -> None:
+        self.both(lambda store: store.lease_on(key))
+
     @rule(lease=leases)
     def renew(self, lease: Lease | None) -> None:
         if lease is not None:

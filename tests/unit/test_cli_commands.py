@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from safeupdater.backends.memory import Behaviour, MemoryBackend, MemoryWorld
-from safeupdater.cli.text import short_hosts
+from safeupdater.cli.text import minute, short_hosts
 from safeupdater.config import Policy
 from safeupdater.registries.oci import RateLimit
 from safeupdater.stores.jsonfile import JsonFileStore
@@ -106,6 +107,25 @@ def test_what_another_updater_is_at_is_left_alone_and_not_told_as_interrupted(sh
         assert ran.code == 4
         assert "web is left alone: another updater works on" in ran.err
         assert shell("recover").code == 6
+        doctor = shell("doctor")
+        assert "operations under way" in doctor.out
+        assert "unfinished" not in doctor.out
+        # Seen from a host that cannot reach it, it is nobody's fault and nothing to do.
+        shell.backend = MemoryBackend(MemoryWorld(shell.clock, host="prod-2"))
+        for command in (("apply", "--yes"), ("run", "--once")):
+            ran = shell(*command)
+            seen = store.lease_on(update.target_id)
+            assert seen is not None
+            assert (
+                f"works on {update.target_id}: {socket.gethostname()} (until {minute(seen.until)})" in ran.err
+            )
+            assert "half-way" not in ran.err
+            assert ran.code == 0
+    assert shell("recover").code == 6
+    shell.clock.advance(7200)
+    ran = shell("apply", "--yes")
+    assert "abandoned half-way" in ran.err
+    assert ran.code == 6
 
 
 def test_a_host_that_is_gone_can_be_forgotten(shell: Shell) -> None:
@@ -604,6 +624,7 @@ def test_doctor_names_what_is_unfinished_and_what_helps(shell: Shell) -> None:
     shell.lose_power(f"example/web:{PATCH}")
     ran = shell("doctor")
     assert "unfinished operations" in ran.out
+    assert "abandoned" in ran.out
     assert "safeupdater recover" in ran.out
 
 
