@@ -100,7 +100,7 @@ def _local_daemon(environ: Mapping[str, str]) -> Iterator[DockerApi]:
         raise Unsuitable(str(error)) from error
     with contextlib.closing(api):
         if not api.url.startswith("unix://"):
-            raise Unsuitable(f"the Docker daemon at {api.url} may be on another machine")
+            raise Unsuitable(f"the Docker daemon at {api.written_url} may be on another machine")
         try:
             _ = api.version
         except SafeUpdaterError as error:

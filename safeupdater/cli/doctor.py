@@ -218,7 +218,7 @@ def _runtime(spec: str, session: Session) -> Iterator[Check]:
 
 
 def _docker(backend: DockerBackend, session: Session) -> Iterator[Check]:
-    subject = f"docker at {backend.api.url}"
+    subject = f"docker at {backend.api.written_url}"
     try:
         yield from _daemon(backend, session)
     except SafeUpdaterError as error:
@@ -251,7 +251,7 @@ def _daemon(backend: DockerBackend, session: Session) -> Iterator[Check]:
     inside = own_container_id()
     where = f", and we run in container {inside[:12]} (left alone)" if inside else ""
     yield Check(
-        subject=f"docker at {backend.api.url}",
+        subject=f"docker at {backend.api.written_url}",
         health=Health.OK,
         detail=f"version {version}, API {api}, {platform}, host {backend.host}{where}",
     )

@@ -17,7 +17,7 @@ ALLOW = "allow this at the proxy before the socket; the reference of Docker, Rig
 
 def rights_of(backend: DockerBackend) -> Iterator[Check]:
     """What may be done through this connection, what is missing, and what is allowed without need."""
-    subject, rights = f"rights at {backend.api.url}", look(backend.api)
+    subject, rights = f"rights at {backend.api.written_url}", look(backend.api)
     if rights.is_full_control:
         yield _full_control(subject, backend.api.url)
         return

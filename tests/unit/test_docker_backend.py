@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -822,6 +823,24 @@ def test_what_another_machine_publishes_on_its_loopback_is_never_looked_for_on_o
     found["NetworkSettings"]["Networks"]["bridge"]["IPAddress"] = "10.0.0.9"
     bench.reach_over(url)
     assert bench.backend.probe_target(bench.drive().operation, old=True).address(80) == expected
+
+
+@pytest.mark.parametrize("url", ["tcp://10.0.0.5:2376", "ssh://docker@web1", "unix:///run/docker.sock"])
+def test_where_a_daemon_is_is_shown_as_people_write_it(url: str) -> None:
+    bench = Bench()
+    bench.reach_over(url)
+    assert bench.backend.api.written_url == url.replace("docker@", "")
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_daemon_that_is_not_there_is_named_as_it_was_written(tls: bool) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        url = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        scanner = DockerScanner(docker.APIClient(base_url=url, version="1.41", tls=tls))
+        assert scanner.api.url == url.replace("tcp", "https" if tls else "http")
+        with pytest.raises(DockerConnectionError, match=f"no Docker daemon at {url}: "):
+            scanner.scan()
 
 
 @pytest.mark.parametrize("page", [b"<html>It works!</html>", b"[]", b'"hello"', b"{}", b"null"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping
@@ -134,6 +135,11 @@ class DockerApi:
         return f"unix://{path}" if path else _IMPLICIT_URL
 
     @property
+    def written_url(self) -> str:
+        """The same as people write it: docker-py makes ``http`` or ``https`` of their ``tcp``."""
+        return re.sub(r"^https?://", "tcp://", self.url)
+
+    @property
     def version(self) -> tuple[int, int]:
         """The API version in use: the newest that both sides speak, asked for once per connection."""
         if self._version is None:
@@ -209,7 +215,7 @@ class DockerApi:
             except BackendError:
                 raise
             except Exception as error:
-                raise failure(doing, self.url, error) from error
+                raise failure(doing, self.written_url, error) from error
 
     def status(
         self,
@@ -277,13 +283,13 @@ class DockerApi:
         except Exception as error:
             # A daemon that went away may come back as another version.
             self._version = None
-            raise failure(doing, self.url, error) from error
+            raise failure(doing, self.written_url, error) from error
 
     def _content(self, response: requests.Response, doing: str) -> bytes:
         try:
             return response.content
         except Exception as error:
-            raise failure(doing, self.url, error) from error
+            raise failure(doing, self.written_url, error) from error
 
     def _negotiate(self) -> tuple[int, int]:
         doing = "say which version it is"
@@ -293,7 +299,7 @@ class DockerApi:
         said = Answer(response.status_code, self._content(response, doing)).json()
         if not isinstance(said, dict) or "ApiVersion" not in said:
             raise BackendError(
-                f"what answers at {self.url} is not a Docker daemon: see DOCKER_HOST and --backend",
+                f"what answers at {self.written_url} is not a Docker daemon: see DOCKER_HOST and --backend",
                 code="malformed_answer",
             )
         newest = _parse(said["ApiVersion"])
