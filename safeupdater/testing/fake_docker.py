@@ -61,6 +61,7 @@ class FakeDocker:
     architecture: str = "amd64"
     """The machine's, as ``/version`` says it; ``machine`` is what ``/info`` says, in uname's words."""
     machine: str = "x86_64"
+    host_name: str = "fake-host"
     root: str = "/fake/docker"
     driver_status: list[list[str]] = attrs.field(factory=lambda: [["Backing Filesystem", "extfs"]])
     components: tuple[str, ...] = ("Engine",)

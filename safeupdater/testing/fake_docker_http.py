@@ -148,7 +148,7 @@ def _version(daemon: FakeDocker, _: tuple[str, ...], __: Params, ___: Json) -> _
 def _info(daemon: FakeDocker, _: tuple[str, ...], __: Params, ___: Json) -> _Answer:
     return 200, {
         "ID": "FAKE:DAEMON",
-        "Name": "fake-host",
+        "Name": daemon.host_name,
         "OSType": "linux",
         "Architecture": daemon.machine,
         "DockerRootDir": daemon.root,

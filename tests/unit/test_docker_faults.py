@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -260,9 +261,11 @@ class Room:
     size: int = LARGE
     scene: Scene = attrs.field(factory=Scene)
     asked: list[str] = attrs.field(factory=list)
+    host_name: str = attrs.field(factory=socket.gethostname)
 
     def preflight(self, *, is_here: bool = False, **options: Any) -> PreflightReport:
         daemon = self.scene.daemon
+        daemon.host_name = self.host_name
         for image in daemon.images.values():
             image["Size"] = self.size
         if is_here:
@@ -312,11 +315,11 @@ def test_what_was_pulled_already_needs_no_room(free: int) -> None:
 
 
 def test_room_is_not_looked_for_where_images_are_elsewhere() -> None:
-    rooms = [Room(0), Room(0)]
+    rooms = [Room(0), Room(0), Room(0, host_name="where the socket is forwarded from")]
     rooms[0].scene.daemon.driver_status = CONTAINERD
-    reports = [rooms[0].preflight(), rooms[1].preflight(own_container="c" * 64)]
-    assert [(report.refusal, report.warnings) for report in reports] == [(None, ())] * 2
-    assert [room.asked for room in rooms] == [[], []]
+    reports = [rooms[0].preflight(), rooms[1].preflight(own_container="c" * 64), rooms[2].preflight()]
+    assert [(report.refusal, report.warnings) for report in reports] == [(None, ())] * 3
+    assert [room.asked for room in rooms] == [[], [], []]
 
 
 def test_what_is_free_is_asked_of_the_file_system(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Whatever stops an update, the old version runs afterwards: that is asked of ever
 from __future__ import annotations
 
 import ast
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,7 @@ SIZE = 300 << 20
 
 
 def _large(scene: Scene) -> None:
+    scene.daemon.host_name = socket.gethostname()
     scene.daemon.images[scene.web["Image"]]["Size"] = SIZE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -282,10 +283,13 @@ class DockerBackend:
 
     def _room(self) -> int | None:
         """What is free for images: known of a daemon whose files are this machine's, and ours to see."""
-        is_here = self.api.url.startswith("unix://") and self._own_id is None
-        if not is_here or self.scanner.info.leaves_images_to_containerd:
+        if self._own_id is not None or not self.api.url.startswith("unix://"):
             return None
-        return self._free_bytes(self.scanner.info.docker_root_dir)
+        info = self.scanner.info
+        # A socket may be forwarded from another machine, where the same path is another disk.
+        if info.name != socket.gethostname() or info.leaves_images_to_containerd:
+            return None
+        return self._free_bytes(info.docker_root_dir)
 
     def _daemon(self, operation: OperationContext) -> Daemon:
         return Daemon(self.api, operation.deadline_s)
