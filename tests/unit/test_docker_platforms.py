@@ -37,6 +37,8 @@ class ManyPlatforms(FakeDocker):
     asked: list[tuple[str, str]] = attrs.field(factory=list)
     """What was created for which platform: ``image`` or ``container``, and the platform."""
     says_platform: bool = False
+    takes_first: bool = False
+    """Where no manifest is for that very platform: Docker 20.10 takes the first for the architecture."""
     tells_variant: bool = True
     """Whether configs of images name their variant: those of old builders do not."""
 
@@ -45,6 +47,8 @@ class ManyPlatforms(FakeDocker):
         os, architecture, *variant = wanted.split("/")
         tried = LADDER[variant[0] if variant else "v7"] if architecture == "arm" else ("",)
         fit = [f"{os}/{architecture}/{text}".rstrip("/") for text in tried]
+        if self.takes_first:
+            fit[1:] = [platform for platform in self.offered if platform.startswith(f"{os}/{architecture}/")]
         found = next((platform for platform in fit if platform in self.offered), None)
         if found is None:
             raise Refused(404, f"no matching manifest for {wanted} in the manifest list entries")
@@ -209,6 +213,31 @@ def test_what_a_machine_emulates_keeps_its_platform(
     else:
         assert scene.refusal() == "platform_mismatch"
         assert scene.runs == before
+
+
+@pytest.mark.parametrize(
+    ("machine", "running", "offered", "taken"),
+    [
+        ("armv7l", "linux/arm/v7", ("linux/arm/v5", "linux/arm/v6"), "linux/arm/v5"),
+        ("armv7l", "linux/arm/v6", ARM, "linux/arm/v7"),
+        ("armv6l", "linux/arm/v6", ("linux/arm/v7", "linux/arm/v5"), None),
+        ("armv6l", "linux/arm", ("linux/arm/v7", "linux/arm/v5"), None),
+    ],
+)
+def test_what_a_daemon_takes_that_knows_no_order_runs_only_where_the_machine_can(
+    scene: Scene, machine: str, running: str, offered: tuple[str, ...], taken: str | None
+) -> None:
+    scene.daemon.takes_first, scene.daemon.machine = True, machine
+    scene.run(running)
+    before = scene.runs
+    scene.offer(*offered)
+    new = scene.decide().reference
+    if taken is None:
+        assert scene.refusal() == "platform_mismatch"
+        assert scene.runs == before
+    else:
+        scene.drive(new).update()
+        assert scene.runs == scene.daemon.offered[taken]
 
 
 def test_an_image_without_a_variant_may_follow_one_that_has_none_either(world: World) -> None:

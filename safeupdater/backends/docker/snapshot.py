@@ -151,10 +151,15 @@ def platform_of(inspect: Json, image: Json) -> Platform | None:
 
     An image of several platforms says only one of them; from API 1.48 on its container says which it has.
     """
+    os, architecture, variant = said_platform(inspect, image)
+    return Platform.of(os, architecture, variant) if os and architecture else None
+
+
+def said_platform(inspect: Json, image: Json) -> tuple[str, str, str]:
+    """The same word for word: system, architecture and variant; empty what is not said."""
     descriptor = section(section(inspect, "ImageManifestDescriptor"), "platform")
     said = {key.lower(): value for key, value in (descriptor or image).items()}
-    os, architecture, variant = (str(said.get(key) or "") for key in ("os", "architecture", "variant"))
-    return Platform.of(os, architecture, variant) if os and architecture else None
+    return str(said.get("os") or ""), str(said.get("architecture") or ""), str(said.get("variant") or "")
 
 
 def is_running(inspected: Json) -> bool:

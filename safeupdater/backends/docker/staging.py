@@ -82,7 +82,7 @@ def verify_image(work: Work, *, allow_root: bool) -> StepOutcome:
     digests = {str(entry).rpartition("@")[2] for entry in image.get("RepoDigests") or ()}
     if work.operation.wanted is None and work.wanted.digest not in digests:
         return refused("digest_mismatch", f"the image that was pulled does not carry {work.wanted.digest}")
-    if not main.says_platform and not work.may_run(main, platform_of({}, image)):
+    if not main.says_platform and not work.may_run(main, {}, image):
         return _other_platform(work, main, platform_of({}, image))
     mine = user_config(main.config, main.image_config)
     if not allow_root and gains_root(mine, main.image_config, section(image, "Config")):
@@ -155,7 +155,7 @@ def compare_candidate(work: Work) -> StepOutcome:
             return retry("candidate_gone", f"{member.candidate} was removed by somebody else")
         if new["Image"] != image["Id"]:
             return refused("image_moved", f"{member.candidate} did not get the image that was decided on")
-        if not work.may_run(member, platform_of(new, image)):
+        if not work.may_run(member, new, image):
             return _other_platform(work, member, platform_of(new, image))
         lost = losses(_source(work, member), wanted, new, section(image, "Config"))
         if lost:

@@ -16,7 +16,15 @@ from safeupdater.backends.docker.names import (
     keep_reference,
 )
 from safeupdater.backends.docker.signals import asked_signal, parse_signal
-from safeupdater.backends.docker.snapshot import Captured, Member, captured, is_running, section
+from safeupdater.backends.docker.snapshot import (
+    Captured,
+    Member,
+    captured,
+    is_running,
+    platform_of,
+    said_platform,
+    section,
+)
 from safeupdater.backends.docker.target import Wanted, wanted_image
 from safeupdater.domain.operation import StepOutcome, StepStatus
 from safeupdater.domain.platform import Platform
@@ -72,14 +80,16 @@ class Work:
         before = captured(wanted).main.platform if wanted is not None else None
         return before if before is not None and chosen.runs(before) else chosen
 
-    def may_run(self, member: Member, platform: Platform | None) -> bool:
-        """Whether an image for a platform may take a member's place; not where only one of them is known.
+    def may_run(self, member: Member, made: Json, image: Json) -> bool:
+        """Whether a successor or its image may take a member's place; not where only one says for what.
 
-        What runs is proof of itself: an image may say just ``linux/arm`` and be for an older variant.
+        Images of old builders say just ``linux/arm`` where they are for an older variant than that means:
+        one may follow another, since what runs is proof of itself.
         """
-        wanted = self.platform_for(member)
-        is_proved = platform == member.platform
-        return is_proved or (wanted is not None and platform is not None and wanted.runs(platform))
+        if said_platform(made, image) == said_platform(member.inspect, member.image):
+            return True
+        wanted, said = self.platform_for(member), platform_of(made, image)
+        return wanted is not None and said is not None and wanted.runs(said)
 
     def is_to_run(self, member: Member) -> bool:
         """Whether the successor is to run: as the old one did, or as the one did that is wanted back."""
