@@ -6,9 +6,9 @@ stable ``code``, whether trying again later may help (``transient``), and its ev
 
 from __future__ import annotations
 
-import contextlib
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from types import TracebackType
 from typing import ClassVar
 
 import attrs
@@ -255,16 +255,24 @@ class PluginError(SafeUpdaterError):
     code = "plugin_error"
 
 
-@contextlib.contextmanager
-def border(what: str) -> Iterator[None]:
+class border:  # noqa: N801  written in a ``with``, as ``contextlib.suppress`` is
     """Foreign code is called in the body: what it raises is said without its text, which may hold anything.
 
     Raises:
         PluginError: it raised something else than an error of this tree, or tried to end the process.
     """
-    try:
-        yield
-    except SafeUpdaterError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"{what} raised {type(error).__name__}") from error
+
+    __slots__ = ("_what",)
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, SafeUpdaterError) or not isinstance(error, Exception | SystemExit):
+            return
+        raise PluginError(f"{self._what} raised {type(error).__name__}") from error

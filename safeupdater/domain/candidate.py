@@ -11,6 +11,7 @@ import attrs
 from safeupdater.domain.asset import Asset
 from safeupdater.domain.change import Change
 from safeupdater.domain.decision import Verdict
+from safeupdater.domain.quick import quick
 
 
 def _frozen(value: Mapping[str, object]) -> Mapping[str, object]:
@@ -47,6 +48,7 @@ class Facts:
 _OWN_FACTS = frozenset({"published_at", "first_seen", "owner", "quarantined", "clock_skew_s"})
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class Candidate:
     """One change put before the gates. ``now`` is None where no time is given: time gates then defer.

@@ -69,7 +69,8 @@ class Reason:
 
 
 def _canonical(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
-    return tuple(sorted(set(reasons), key=lambda reason: reason.rank))
+    different = set(reasons)
+    return tuple(sorted(different, key=lambda reason: reason.rank) if len(different) > 1 else different)
 
 
 @attrs.frozen(kw_only=True)

@@ -15,11 +15,12 @@ from safeupdater.domain.change import Change
 from safeupdater.domain.decision import Decision, Verdict
 from safeupdater.domain.explain import explain_plan
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
 
 def fingerprint(value: object) -> str:
     """The sha256 of a JSON-like value in canonical form: 64 hex characters."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(value).encode()).hexdigest()
 
 
 def situation_of(asset: Asset, policy_hash: str) -> str:

@@ -1,4 +1,8 @@
-"""Frozen values that are made all the time: the same attrs classes, made in half the time."""
+"""Frozen values that are made all the time: the same attrs classes, made in half the time.
+
+What else is slow where something happens with every sample: ``Condition.READY`` takes Python 3.11 twenty
+times as long as a name of the module, so there the members that are asked for are bound to such names.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import Any, TypeVar
 import attrs
 
 Class = TypeVar("Class", bound=type)
+Value = TypeVar("Value")
 
 made = tuple.__new__
 """Makes a named tuple of all its fields, ``made(Sample, (status, at_s, detail))``: a third of the time that
@@ -40,6 +45,39 @@ def quick(cls: Class) -> Class:
     init.__annotations__ = getattr(cls, "__init__").__annotations__  # noqa: B009  mypy: of a class, on purpose
     setattr(cls, "__init__", init)  # noqa: B010
     return cls
+
+
+def evolved(value: Value, **changes: Any) -> Value:
+    """What ``attrs.evolve`` gives, in a third of the time, of a frozen attrs class with slots.
+
+    What changes is taken as it is, without the field's converter and the checks of the class.
+
+    Raises:
+        TypeError: there is no such field.
+    """
+    cls = type(value)
+    copy = _COPIES.get(cls) or _COPIES.setdefault(cls, _copying(cls))
+    new = cls.__new__(cls)
+    copy(value, new, changes)
+    if changes:
+        raise TypeError(f"{cls.__name__} has no {', '.join(changes)}")
+    return new
+
+
+_Copy = Callable[[Any, Any, dict[str, Any]], None]
+_COPIES: dict[type, _Copy] = {}
+
+
+def _copying(cls: type) -> _Copy:
+    """What fills a new instance from another one and from changes, which it takes out."""
+    fields = [field.name for field in attrs.fields(cls)]
+    names: dict[str, Any] = {f"set_{name}": getattr(cls, name).__set__ for name in fields}
+    body = "".join(
+        f"\n    set_{name}(new, take({name!r}) if {name!r} in changes else self.{name})" for name in fields
+    )
+    exec(f"def copy(self, new, changes):\n    take = changes.pop{body}", names)  # noqa: S102
+    copy: _Copy = names["copy"]
+    return copy
 
 
 def _parameter(field: attrs.Attribute[Any]) -> str:

@@ -28,6 +28,7 @@ EXTENSIONS = 3
 """A window that cannot be judged goes on to this many times its length …"""
 EXTENDED_VALID = 120
 """… and at least until there are this many valid samples."""
+_OK, _FAILED = SampleStatus.OK, SampleStatus.FAILED  # bound: see ``domain.quick``
 _SLACK = 1e-6
 """How far, in intervals, a float may fall short of an instant and still have reached it."""
 
@@ -65,10 +66,10 @@ class Window(NamedTuple):  # made anew for every sample, as ``Evidence`` is
         """The window with one more sample; samples are added in the order in which they were taken."""
         policy, began_s, test, evidence, ok, failed, void, _, fault = self
         status, at_s, _ = sample
-        if status is SampleStatus.OK:
+        if status is _OK:
             evidence = evidence.with_good(test)
             ok += 1
-        elif status is SampleStatus.FAILED:
+        elif status is _FAILED:
             evidence = evidence.with_failure(test)
             failed += 1
             fault = fault or self._fault_of(evidence, ok, failed)  # no other sample can bring one

@@ -208,13 +208,16 @@ class Book:
             if is_end(event):
                 operation.is_open = False
                 self._open.pop(entry.target_id, None)
-            self._journal.append(entry)
-            self._position = entry.position
+        if entries:
+            self._journal += entries
+            self._position = entries[-1].position
 
     def load(self, operation_id: str, after: int) -> tuple[JournalEntry, ...]:
         """The journal of one operation, from behind a version on."""
         operation = self._operations.get(operation_id)
-        return tuple(operation.entries[after:]) if operation else ()
+        if operation is None or len(operation.entries) <= after:
+            return ()
+        return tuple(operation.entries[after:])
 
     def unfinished(self) -> tuple[OperationPlanned, ...]:
         """The operations without an end, oldest first."""

@@ -127,7 +127,7 @@ def make_offer(
         raise ValueError("an operation begins with OperationPlanned at expected version 0, and only there")
     if isinstance(first, OperationPlanned) and first.operation_id != operation_id:
         raise ValueError(f"OperationPlanned is of {first.operation_id}, not of {operation_id}")
-    for before, event in pairwise(events):
+    for before, event in pairwise(events) if len(events) > 1 else ():
         if isinstance(event, OperationPlanned):
             raise ValueError("OperationPlanned can only be the first event of an operation")
         if is_end(before):

@@ -26,6 +26,7 @@ from safeupdater.domain.operation import (
     Verdict,
 )
 from safeupdater.domain.plan import Approval, situation_of
+from safeupdater.domain.quick import evolved
 from safeupdater.errors import VersionConflict
 from safeupdater.protocols import StateStore
 from safeupdater.update import breaker
@@ -220,7 +221,7 @@ def _after(change: Change, outcome: Outcome, record: UpdateRecord, policy_hash: 
 
 def _moved(asset: Asset, status: AssetStatus) -> Asset:
     reached = _reachable(asset.status, status)
-    return asset if reached is asset.status else attrs.evolve(asset, status=reached)
+    return asset if reached is asset.status else evolved(asset, status=reached)
 
 
 def _reachable(present: AssetStatus, wanted: AssetStatus) -> AssetStatus:

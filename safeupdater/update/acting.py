@@ -23,7 +23,7 @@ from safeupdater.domain.operation import (
     StepStatus,
     Unrunnable,
 )
-from safeupdater.domain.quick import made
+from safeupdater.domain.quick import evolved, made
 from safeupdater.errors import BackendError, SafeUpdaterError, StoreError
 from safeupdater.health import baseline_refuses
 from safeupdater.protocols import (
@@ -31,7 +31,6 @@ from safeupdater.protocols import (
     Clock,
     HealthCheck,
     Hooks,
-    MeasuredStore,
     OperationContext,
     PathCheck,
     ProbeTarget,
@@ -51,6 +50,7 @@ STAGING_DEADLINE_S = 1800.0
 _HOOK_MARGIN_S = 10.0
 """What ending a hook that is late takes at most."""
 _BASELINE_INTERVAL_S = 0.5
+_OK, _DONE, _STAGING = SampleStatus.OK, StepStatus.DONE, Phase.STAGING  # bound: see ``domain.quick``
 _SELF_TEST_TIMEOUT_S = 1.0
 
 
@@ -137,7 +137,8 @@ def lacks_room(store: StateStore) -> StepFailed | None:
     Raises:
         StoreError: it did not answer.
     """
-    free = store.free_bytes() if isinstance(store, MeasuredStore) else None
+    measure: Callable[[], int | None] | None = getattr(store, "free_bytes", None)
+    free = measure() if measure is not None else None
     if free is None or free >= ROOM_BYTES:
         return None
     message = (
@@ -225,7 +226,7 @@ def capture(
     if not _is_readable(store, snapshot, sha256):
         return context, refused(phase, step, _UNREADABLE)
     captured = SnapshotCaptured(sha256=sha256, running=snapshot.running)
-    return attrs.evolve(context, snapshot=snapshot), captured
+    return evolved(context, snapshot=snapshot), captured
 
 
 _UNREADABLE = StepOutcome(
@@ -260,7 +261,7 @@ def perform(
         return failed(phase, step, error)
     if not isinstance(outcome, StepOutcome):
         return refused(phase, step, _nonsense(outcome, "StepOutcome"))
-    if outcome.status is StepStatus.DONE:
+    if outcome.status is _DONE:
         return StepDone(phase=phase, step=step, detail=outcome.message)
     return refused(phase, step, outcome)
 
@@ -277,7 +278,7 @@ def _run_hook(backend: Backend, context: OperationContext, hooks: Hooks | None, 
 
 def deadline_s(backend: Backend, context: OperationContext, command: Perform) -> float:
     """How long a step may take: its phase's time, or its own where that is longer."""
-    phase_s = STAGING_DEADLINE_S if command.phase is Phase.STAGING else CALL_DEADLINE_S
+    phase_s = STAGING_DEADLINE_S if command.phase is _STAGING else CALL_DEADLINE_S
     if command.step.startswith(HOOK_PREFIX):
         hook = _hook_named(context.settings, command.step.removeprefix(HOOK_PREFIX))
         return max(phase_s, hook.timeout_s + _HOOK_MARGIN_S) if hook is not None else phase_s
@@ -315,7 +316,7 @@ def look(
         return Observed(now_s, None, Sample(SampleStatus.VOID, now_s, "the backend answered nonsense"))
     if old or not checks or observation.condition in _LAST_WORDS:
         now_s = clock.monotonic()
-        return made(Observed, (now_s, observation, made(Sample, (SampleStatus.OK, now_s, ""))))
+        return made(Observed, (now_s, observation, made(Sample, (_OK, now_s, ""))))
     sample = _measure(backend, context, checks, old=False)
     now_s = clock.monotonic()
     return Observed(now_s, observation, Sample(sample.status, now_s, sample.detail))

@@ -66,9 +66,9 @@ class Drive:
                 for index, operation_id in self._launched(len(flying)):
                     heapq.heappush(flying, (clock.monotonic(), index, operation_id))
                 now_s = clock.monotonic()
-            if not flying:
-                self._pause()
-                continue
+                if not flying:
+                    self._pause()
+                    continue
             due_s, index, operation_id = flying[0]
             if due_s > now_s:
                 clock.wait(due_s - now_s, is_stopping)

@@ -27,6 +27,7 @@ from safeupdater.domain.operation import (
     Woke,
 )
 from safeupdater.domain.plan import Approval, PlannedUpdate
+from safeupdater.domain.quick import made
 from safeupdater.errors import LeaseLost, SafeUpdaterError, StoreError, border
 from safeupdater.protocols import (
     Admission,
@@ -63,14 +64,17 @@ from safeupdater.update.states import (
     Preflight,
     Probe,
     Record,
+    Settling,
+    Verifying,
     Wait,
+    Watching,
 )
 from safeupdater.update.transitions import backoff_s
 
 _STORE_RETRIES = 8
 _WOKE = Woke()
 _POLL_REQUESTS_S = 5.0
-_TOUCHING = frozenset({Phase.SWITCHING, Phase.RESTORING, Phase.COMMITTING})
+_TOUCHING = (Phase.SWITCHING, Phase.RESTORING, Phase.COMMITTING)
 _SILENT_S = 300.0
 """How long nothing may be heard of a target that was touched before a person hears of that."""
 _OBJECTIONS_S = 30.0
@@ -277,11 +281,11 @@ class UpdateExecutor:
             flight.wake_s = None
             if isinstance(next_command(flight.state), Wait):
                 flight.state = evolve(flight.state, _WOKE)
+        if isinstance(flight.state, Looking):
+            return self._look(flight, flight.state)
         command = next_command(flight.state)
         if self._progress is not None:
             self._show(flight, command.step if isinstance(command, Perform) else "")
-        if isinstance(command, Probe):
-            return self._look(flight, command)
         return self._carry_out(flight, command)
 
     def _carry_out(self, flight: Flight, command: Command | None) -> Advance | None:
@@ -301,7 +305,7 @@ class UpdateExecutor:
                 flight.save(self._store, self._clock, self._notifier)
                 return self._end(flight)
             case Probe():
-                return self._look(flight, command)
+                raise AssertionError("only states that look ask for it, and those are looked at before")
             case _:
                 assert_never(command)
         return None
@@ -313,8 +317,9 @@ class UpdateExecutor:
 
     def _is_still_wanted(self, flight: Flight, command: Command) -> bool:
         """Whether a command stands after saving, which takes in that somebody asked to stop."""
+        asked_in = flight.state
         self._make_sure(flight)
-        return next_command(flight.state) == command
+        return flight.state is asked_in or next_command(flight.state) == command
 
     def _preflight(self, flight: Flight, command: Preflight) -> WakeAfter | None:
         if not self._is_still_wanted(flight, command):
@@ -371,31 +376,36 @@ class UpdateExecutor:
         flight.intended = None
         flight.happened(event)
         if command.phase in _TOUCHING:
-            self._note_silence(
-                flight, is_silent=isinstance(event, StepFailed) and event.status is StepStatus.RETRY
-            )
+            is_silent = isinstance(event, StepFailed) and event.status is StepStatus.RETRY
+            self._note_silence(flight, is_silent=is_silent)
 
-    def _look(self, flight: Flight, command: Probe) -> WakeAfter | None:
-        now_s = self._clock.monotonic()
-        if command.due_s - now_s > _SLACK_S:
-            return self._rest(flight, command, now_s, command.due_s - now_s)
-        asked_in = flight.state
+    def _look(self, flight: Flight, asked_in: Settling | Watching | Verifying) -> WakeAfter | None:
+        """One look and the rest until the next: what is done most often, so it makes no command."""
+        if self._progress is not None:
+            self._show(flight)
+        now_s, is_old = self._clock.monotonic(), isinstance(asked_in, Verifying)
+        if asked_in.due_s - now_s > _SLACK_S:
+            return self._rest(flight, Probe(asked_in.due_s, is_old), now_s, asked_in.due_s - now_s)
         if flight.unsaved:
             flight.save(self._store, self._clock, self._notifier)
         if not SHORT_LEASE_S <= flight.lease_until_s - now_s <= LONG_LEASE_S:
             flight.keep_lease(self._store, now_s)
         if now_s - flight.heard_s >= _POLL_REQUESTS_S:
             self._take_in_requests(flight, now_s)
-        if now_s - flight.reviewed_s >= _OBJECTIONS_S and not command.old:
+        if now_s - flight.reviewed_s >= _OBJECTIONS_S and not is_old:
             flight.reviewed_s = now_s
             self._objects(flight)
         if flight.state is asked_in:
-            seen = acting.look(flight.backend, flight.context, flight.checks, self._clock, old=command.old)
+            seen = acting.look(flight.backend, flight.context, flight.checks, self._clock, old=is_old)
             flight.state = state = evolve(asked_in, seen)
             if seen.observation is None or flight.silent_since_s is not None:
                 self._note_silence(flight, is_silent=seen.observation is None)
-            if isinstance(state, Looking):
-                return self._rest_until(flight, state.due_s)
+            if self._progress is None and isinstance(state, Looking):
+                # Rests until the next look, as asking for the next command would, at less cost.
+                now_s = seen.now_s
+                delay_s = state.due_s - now_s
+                if _SLACK_S < delay_s <= CALL_DEADLINE_S and now_s + SHORT_LEASE_S <= flight.lease_until_s:
+                    return made(WakeAfter, (delay_s,))
         return None
 
     def _note_silence(self, flight: Flight, *, is_silent: bool) -> None:
@@ -425,18 +435,6 @@ class UpdateExecutor:
             return False
         flight.happened(AbortRequested(by="the policy", reason=reason))
         return True
-
-    def _rest_until(self, flight: Flight, due_s: float) -> WakeAfter | None:
-        """Rests until the next look, as asking for the next command would, at less cost."""
-        if self._progress is not None:
-            self._show(flight)
-        now_s = self._clock.monotonic()
-        delay_s = due_s - now_s
-        if delay_s <= _SLACK_S:
-            return None
-        if delay_s > CALL_DEADLINE_S or not SHORT_LEASE_S <= flight.lease_until_s - now_s <= LONG_LEASE_S:
-            flight.keep_lease(self._store, now_s, delay_s)
-        return WakeAfter(delay_s)
 
     def _take_in_requests(self, flight: Flight, now_s: float) -> None:
         """Looks whether somebody asked to stop, where nothing was journaled for a while."""

@@ -10,6 +10,7 @@ import attrs
 
 from safeupdater.domain.candidate import Candidate
 from safeupdater.domain.operation import FirstSeen
+from safeupdater.domain.quick import evolved
 from safeupdater.errors import StoreError, VersionConflict
 from safeupdater.gates.stability import HISTORY
 from safeupdater.protocols import FactSource, StateStore
@@ -29,7 +30,7 @@ def with_facts(candidate: Candidate, sources: Sequence[FactSource], needs: froze
     for source in sources:
         found = _ask(source, candidate, needs)
         if found:
-            candidate = attrs.evolve(candidate, facts=candidate.facts.with_facts(found))
+            candidate = evolved(candidate, facts=candidate.facts.with_facts(found))
     return candidate
 
 
@@ -96,7 +97,7 @@ class StoreFacts:
         for _ in range(_TRIES):
             stored = self._store.get("first_seen", key)
             seen = stored.value if stored is not None and isinstance(stored.value, FirstSeen) else None
-            noted = _seen_now(seen or FirstSeen(reference=str(new), at=now), now)
+            noted = _seen_now(seen, now) if seen else FirstSeen(reference=str(new), at=now, last=now)
             if noted == seen:
                 return noted.counts_from
             with contextlib.suppress(VersionConflict):

@@ -17,6 +17,7 @@ from safeupdater.domain.operation import (
     OperationPlanned,
     Outcome,
 )
+from safeupdater.domain.quick import evolved
 from safeupdater.errors import StoreError, VersionConflict
 from safeupdater.protocols import Backend, Clock, HealthCheck, Lease, OperationContext, StateStore
 from safeupdater.update.acting import CALL_DEADLINE_S
@@ -79,7 +80,7 @@ class Flight:
     def context_for(self, deadline_s: float) -> OperationContext:
         """What the backend is told, with the time that this call may take."""
         if deadline_s != self.context.deadline_s:
-            self.context = attrs.evolve(self.context, deadline_s=deadline_s)
+            self.context = evolved(self.context, deadline_s=deadline_s)
         return self.context
 
     def happened(self, event: Event) -> None:

@@ -16,14 +16,14 @@ def journaled(settings: OperationSettings) -> OperationSettings:
 
     Hooks and checks themselves stay whole: whoever takes the operation over has to run them.
     """
-    policy = dict(settings.policy)
-    if isinstance(hooks := policy.get("hooks"), list):
-        policy["hooks"] = [_without(hook, "command") for hook in hooks]
-    health = policy.get("health")
+    replaced: dict[str, object] = {}
+    if isinstance(hooks := settings.policy.get("hooks"), list):
+        replaced["hooks"] = [_without(hook, "command") for hook in hooks]
+    health = settings.policy.get("health")
     if isinstance(health, Mapping) and isinstance(checks := health.get("checks"), list):
         kept = [{**check, **dict.fromkeys(check.keys() - {"type"}, LEFT_OUT)} for check in checks]
-        policy["health"] = {**health, "checks": kept}
-    return attrs.evolve(settings, policy=policy)
+        replaced["health"] = {**health, "checks": kept}
+    return attrs.evolve(settings, policy={**settings.policy, **replaced}) if replaced else settings
 
 
 def _without(section: Mapping[str, object], key: str) -> dict[str, object]:

@@ -32,6 +32,7 @@ from safeupdater.domain.operation import (
     VerdictReached,
     Woke,
 )
+from safeupdater.domain.quick import made
 from safeupdater.errors import IllegalTransition
 from safeupdater.update import transitions
 from safeupdater.update.states import (
@@ -71,26 +72,59 @@ from safeupdater.update.states import (
 
 def next_command(state: State) -> Command | None:
     """What the state asks for; None where there is nothing to do (ended, or a person must decide)."""
-    match state:
-        case Watching() | Settling():
-            return Probe(state.due_s)
-        case Staging() | Switching() | Restoring() if state.pause_s <= 0:
-            return Perform(state.phase, state.steps[state.index])
-        case Committing() | Discarding() if state.pause_s <= 0:
-            step = state.step
-            return Record(_ending(state)) if step is None else Perform(state.phase, step)
-        case Verifying():
-            return Probe(state.due_s, old=True)
-        case Deciding():
-            return Record(state.event)
-        case Held() | RollbackFailed() | Succeeded() | Aborted() | RolledBack() | Superseded() | TargetGone():
-            return None
-        case Pending() if state.pause_s <= 0:
-            return Preflight()
-        case Capturing() if state.pause_s <= 0:
-            return Capture()
-        case _:
-            return Wait(state.pause_s)
+    return _WANTED[type(state)](state)
+
+
+def _look(state: Settling | Watching) -> Command:
+    return made(Probe, (state.due_s, False))
+
+
+def _look_at_old(state: Verifying) -> Command:
+    return Probe(state.due_s, old=True)
+
+
+def _preflight(state: Pending) -> Command:
+    return Preflight() if state.pause_s <= 0 else Wait(state.pause_s)
+
+
+def _capture(state: Capturing) -> Command:
+    return Capture() if state.pause_s <= 0 else Wait(state.pause_s)
+
+
+def _step(state: Staging | Switching | Restoring) -> Command:
+    if state.pause_s > 0:
+        return Wait(state.pause_s)
+    return made(Perform, (state.phase, state.steps[state.index]))
+
+
+def _step_or_end(state: Committing | Discarding) -> Command:
+    if state.pause_s > 0:
+        return Wait(state.pause_s)
+    step = state.step
+    return Record(_ending(state)) if step is None else Perform(state.phase, step)
+
+
+def _journal(state: Deciding) -> Command:
+    return Record(state.event)
+
+
+def _nothing(state: Ended | Parked) -> None:
+    return None
+
+
+_WANTED: Mapping[type, Callable[[Any], Command | None]] = MappingProxyType(
+    {
+        Pending: _preflight,
+        Capturing: _capture,
+        **dict.fromkeys((Staging, Switching, Restoring), _step),
+        **dict.fromkeys((Settling, Watching), _look),
+        Verifying: _look_at_old,
+        Deciding: _journal,
+        **dict.fromkeys((Committing, Discarding), _step_or_end),
+        **dict.fromkeys((Held, RollbackFailed), _nothing),
+        **dict.fromkeys((Succeeded, Aborted, RolledBack, Superseded, TargetGone), _nothing),
+    }
+)
 
 
 def _ending(state: Committing | Discarding) -> Finished:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-import attrs
-
 from safeupdater.analysis import SemVerAnalyzer
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.asset import Asset, AssetType
@@ -15,6 +13,7 @@ from safeupdater.domain.change import Change
 from safeupdater.domain.decision import Decision, Verdict
 from safeupdater.domain.operation import OperationPlanned, OperationSettings
 from safeupdater.domain.plan import Approval, PlannedUpdate
+from safeupdater.domain.quick import evolved
 from safeupdater.errors import SafeUpdaterError, StoreError
 from safeupdater.gates import Labels
 from safeupdater.gates.diffgate import DiffGate
@@ -88,7 +87,7 @@ class PolicyReview:
             if blocked is not None:
                 return blocked
         settings = policies[planned.changes[0].asset_id].settings
-        return attrs.evolve(settings, policy_origin=self._policy.origin)
+        return evolved(settings, policy_origin=self._policy.origin)
 
     def objection(self, opened: OperationPlanned, now: datetime) -> str | None:
         """Why an update that is under way may not go on; None where it may.

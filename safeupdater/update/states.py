@@ -18,7 +18,7 @@ from safeupdater.domain.operation import (
     StepFailed,
     VerdictReached,
 )
-from safeupdater.domain.quick import quick
+from safeupdater.domain.quick import evolved, quick
 from safeupdater.health import Window
 
 
@@ -101,8 +101,8 @@ class Stepping:
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """The names of the steps of this phase."""
-        return self.operation.opened.steps.of(self.phase)
+        """The names of the steps of this phase; preflight and capture are single steps of their own name."""
+        return (self.phase.value,)
 
     @property
     def step(self) -> str | None:
@@ -137,6 +137,11 @@ class Staging(Stepping):
     """The new version is being prepared beside the untouched old one."""
 
     phase = Phase.STAGING
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The staging steps."""
+        return self.operation.opened.steps.staging
 
 
 @quick
@@ -207,12 +212,22 @@ class Committing(Stepping):
 
     phase = Phase.COMMITTING
 
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The committing steps."""
+        return self.operation.opened.steps.committing
+
 
 @attrs.frozen
 class Restoring(Stepping):
     """The old version is being put back."""
 
     phase = Phase.RESTORING
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The restoring steps."""
+        return self.operation.opened.steps.restoring
 
 
 @attrs.frozen
@@ -242,7 +257,7 @@ class Discarding(Stepping):
 
     def at(self, index: int) -> Self:
         """The same state at another of its steps."""
-        return attrs.evolve(self, index=index)
+        return evolved(self, index=index)
 
 
 @attrs.frozen

@@ -33,6 +33,7 @@ from safeupdater.domain.operation import (
     VerdictReached,
     Woke,
 )
+from safeupdater.domain.quick import evolved
 from safeupdater.errors import IllegalTransition
 from safeupdater.health import Window
 from safeupdater.update.states import (
@@ -77,6 +78,7 @@ _THE_RELEASES_FAULT = frozenset({"start_failed"})
 """Why a switch is refused where the new version itself is to blame; anything else is its surroundings."""
 
 _READY_POLL_S = 0.5
+_READY = Condition.READY  # bound: see ``domain.quick``
 _STABLE_FOR_S = 1.0
 _MAX_PAUSE_S = 60.0
 
@@ -106,13 +108,13 @@ def illegal(state: State, happening: Happening) -> IllegalTransition:
 
 def preflight_passed(state: Pending, event: PreflightPassed) -> State:
     """The update may begin: what was learned of the old version is kept."""
-    return Capturing(attrs.evolve(state.operation, running=event.running, baseline=event.baseline))
+    return Capturing(evolved(state.operation, running=event.running, baseline=event.baseline))
 
 
 def snapshot_captured(state: Capturing, event: SnapshotCaptured) -> State:
     """The way back is stored: only now may anything be prepared. What it says is what is gone back to."""
     running = state.operation.running if event.running is None else event.running
-    operation = attrs.evolve(state.operation, snapshot_sha256=event.sha256, running=running)
+    operation = evolved(state.operation, snapshot_sha256=event.sha256, running=running)
     return Staging(operation) if operation.opened.steps.staging else Switching(operation)
 
 
@@ -185,7 +187,7 @@ def _given_up(state: _Failable, event: StepFailed) -> State:
             return _rollback_failed(state.operation, event.code, event.message)
         case Committing() | Discarding():
             leftover = f"{event.step}: {event.message or event.code}"
-            operation = attrs.evolve(state.operation, leftovers=(*state.operation.leftovers, leftover))
+            operation = evolved(state.operation, leftovers=(*state.operation.leftovers, leftover))
             return attrs.evolve(state, operation=operation, index=state.index + 1)
         case _:
             assert_never(state)
@@ -298,7 +300,7 @@ def became_ready(state: Settling | Deciding, event: BecameReady) -> State:
 def watching_observed(state: Watching, seen: Observed) -> State:
     """A look in the monitoring window: one more sample, or the runtime's word decides."""
     operation, identity, (now_s, found, sample) = state.operation, state.identity, seen
-    if found is None or found.condition is not Condition.READY or found.identity != identity:
+    if found is None or found.condition is not _READY or found.identity != identity:
         decided = _decided_by_state(operation, found) or _other_instance(state, found)
         if decided is not None:
             return decided
@@ -355,7 +357,7 @@ def verdict_reached(state: Switching | Settling | Watching | Deciding, event: Ve
     """The direction is taken; it is taken once."""
     if state.operation.verdict is not None:
         raise illegal(state, event)
-    operation = attrs.evolve(state.operation, verdict=event)
+    operation = evolved(state.operation, verdict=event)
     match event.verdict:
         case Verdict.COMMIT:
             return Committing(operation)
@@ -479,7 +481,7 @@ def resolved(state: Held | RollbackFailed, event: Resolved) -> State:
         message=why,
         blame=Blame.REQUEST,
     )
-    operation = attrs.evolve(state.operation, verdict=verdict)
+    operation = evolved(state.operation, verdict=verdict)
     match event.resolution:
         case Resolution.KEEP_NEW:
             return Committing(operation)
@@ -546,7 +548,7 @@ def _interrupted(operation: Operation, *, staged: bool = True) -> Discarding:
 
 
 def _counted(operation: Operation) -> Operation:
-    return attrs.evolve(operation, resumptions=operation.resumptions + 1)
+    return evolved(operation, resumptions=operation.resumptions + 1)
 
 
 def resumed_switching(state: Switching | Settling, event: Resumed) -> State:

@@ -9,8 +9,10 @@ import pickle
 import attrs
 import pytest
 
+from safeupdater.domain.artifact import ImageReference
+from safeupdater.domain.asset import Asset, AssetStatus, AssetType
 from safeupdater.domain.operation import JournalEntry
-from safeupdater.domain.quick import quick
+from safeupdater.domain.quick import evolved, quick
 from safeupdater.update.states import Switching, Watching
 
 
@@ -77,3 +79,28 @@ def test_a_field_that_is_more_than_set_is_refused(field: object) -> None:
     made = attrs.make_class("_More", {"x": field}, frozen=True, slots=True)
     with pytest.raises(TypeError, match="x is not a plain field"):
         quick(made)
+
+
+@pytest.mark.parametrize(
+    ("value", "changes"),
+    [
+        (_Quick(1, c=(2,)), {"a": 3, "b": "c"}),
+        (_Derived(1, c=(2,)), {"d": 5}),
+        (
+            Asset(
+                id="memory://local/app", name="app", asset_type=AssetType.CONTAINER,
+                image=ImageReference.parse("app:1.0.0"), labels={"a": "b"},
+            ),
+            {"status": AssetStatus.UPDATING},
+        ),
+    ],
+    ids=["quick", "derived", "of attrs"],
+)  # fmt: skip
+def test_what_evolves_is_what_attrs_would_make(
+    value: attrs.AttrsInstance, changes: dict[str, object]
+) -> None:
+    before = copy.copy(value)
+    assert evolved(value, **changes) == attrs.evolve(value, **changes)
+    assert evolved(value) == value == before
+    with pytest.raises(TypeError, match="has no nothing, else"):
+        evolved(value, nothing=1, **changes, **{"else": 2})

@@ -35,6 +35,7 @@ class Behaviour:
 
 
 GOOD = Behaviour()
+_RUNS = (Condition.READY, "running")
 CRASHES = Behaviour(exits_after_s=0.0)
 NEVER_READY = Behaviour(ready_after_s=None)
 
@@ -225,6 +226,9 @@ class MemoryWorld:
     def condition(self, container: Container) -> tuple[Condition, str]:
         """What the runtime says of a container now, with a code."""
         behaviour = self.behaviours.get(container.image.digest or "", GOOD)
+        if behaviour is GOOD and container.running and not container.paused:
+            container.looks += 1
+            return _RUNS  # what the following comes to for it, and what is asked most
         up_s = self.clock.monotonic() - container.started_s
         if container.running and behaviour.exits_after_s is not None and up_s >= behaviour.exits_after_s:
             container.running, container.exit_code = False, 1
@@ -239,7 +243,7 @@ class MemoryWorld:
         container.looks += 1
         if behaviour.flaps_every and container.looks % behaviour.flaps_every == 0:
             return Condition.UNREADY, "unready"
-        return Condition.READY, "running"
+        return _RUNS
 
     def call(self, name: str, effect: Callable[[], Result]) -> Result:
         """One call of the backend, where faults may stand in between."""
