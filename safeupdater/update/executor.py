@@ -344,8 +344,7 @@ class UpdateExecutor:
         if flight.opened.restores is not None:
             return None
         try:
-            with border("admission"):
-                admitted = self._ports.admission.admit(flight.opened.planned, self._clock.now())
+            admitted = self._ports.admit(flight.opened.planned, self._clock.now())
         except StoreError:
             raise
         except SafeUpdaterError as error:

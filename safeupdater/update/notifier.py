@@ -60,7 +60,7 @@ class Notifier:
 
     def tell(self, happening: JournalEntry | Notice) -> None:
         """Tells one entry or notice."""
-        self._ask_all([(observer, partial(observer.notify, happening)) for observer in self._observers])
+        self._ask_all([(observer, partial(_notify, observer, happening)) for observer in self._observers])
 
     def follow(self, store: StateStore) -> None:
         """Tells those that read the journal which store it is in."""
@@ -154,3 +154,8 @@ class Notifier:
             target_id=result.target_id, operation_id=result.operation_id,
         )  # fmt: skip
         return True
+
+
+def _notify(observer: Observer, happening: JournalEntry | Notice) -> None:
+    """Tells one observer; that it has no such method is its own error too."""
+    observer.notify(happening)

@@ -30,6 +30,7 @@ from safeupdater.errors import (
 )
 from safeupdater.protocols import (
     Admission,
+    Admittance,
     Backend,
     Clock,
     HealthCheck,
@@ -73,6 +74,18 @@ class Ports:
         """The backend that reaches a target; one that cannot say whether it does reaches nothing."""
         return next((backend for backend in self.backends if _owns(backend, target_id)), None)
 
+    def admit(self, planned: PlannedUpdate, now: datetime) -> Admittance:
+        """Whether an update may begin now.
+
+        Raises:
+            PluginError: admission raised, or answered something else.
+        """
+        with border("admission"):
+            admitted = self.admission.admit(planned, now)
+            if not isinstance(admitted, Admittance):
+                raise PluginError(f"admission answered a {type(admitted).__name__} instead of an Admittance")
+        return admitted
+
     def release(self, lease: Lease) -> None:
         """Gives a lease back; one that the store does not take now expires by itself."""
         with contextlib.suppress(StoreError):
@@ -102,8 +115,7 @@ class Opener:
         settings = self._ports.review(planned, now, approval)
         if isinstance(settings, OperationResult):
             return settings
-        with border("admission"):
-            admitted = self._ports.admission.admit(planned, now)
+        admitted = self._ports.admit(planned, now)
         if not admitted.admitted:
             return refusal(planned, admitted.code, admitted.message, admitted.until)
         return self._begin(planned, settings, approval=approval)
@@ -150,6 +162,7 @@ class Opener:
     ) -> OperationPlanned:
         with border(f"the backend {backend.name}"):
             steps = _checked(backend.steps(planned, settings), backend)
+            can_resume = backend.can_resume_switch
         return OperationPlanned(
             operation_id=self._ports.new_id(),
             target_id=planned.target_id,
@@ -157,7 +170,7 @@ class Opener:
             settings=journaled(settings),
             steps=_with_hooks(steps, settings),
             restores=restores,
-            can_resume=backend.can_resume_switch,
+            can_resume=can_resume,
         )
 
     def _opened(

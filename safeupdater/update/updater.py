@@ -20,6 +20,7 @@ from safeupdater.domain.operation import Outcome, Resolution
 from safeupdater.domain.plan import Approval, Plan, PlannedUpdate, UnknownAsset
 from safeupdater.errors import (
     ConfigurationError,
+    PluginError,
     SafeUpdaterError,
     StoreError,
     UpdateError,
@@ -36,6 +37,7 @@ from safeupdater.protocols import (
     Hooks,
     Observer,
     PolicySource,
+    ScanReport,
     StateStore,
     TagSource,
 )
@@ -178,15 +180,13 @@ class Updater:
         for backend in self._reached:
             began = self.clock.now()
             try:
-                with border(f"the backend {type(getattr(backend, 'inner', backend)).__name__}"):
-                    report = backend.scan()
+                report = _scanned(backend)
             except StoreError:
                 raise
             except SafeUpdaterError as error:
-                problems.append(f"{backend.name} on {backend.host}: {error.message}")
-                self._notifier.alert_if_permanent(
-                    error, "see safeupdater doctor", where=f"{backend.name} on {backend.host}"
-                )
+                where = _where(backend)
+                problems.append(f"{where}: {error.message}")
+                self._notifier.alert_if_permanent(error, "see safeupdater doctor", where=where)
                 continue
             assets += report.assets
             problems += report.problems
@@ -437,6 +437,33 @@ class Updater:
         noted = asset.refusals if asset else ()
         found = next((item for item in noted if item.operation_id == result.operation_id), None)
         return result.code != "abort_requested" and (found is None or found.told in (None, found.finished))
+
+
+def _scanned(backend: Backend) -> ScanReport:
+    """What a backend sees.
+
+    Raises:
+        PluginError: it raised, or answered something else.
+    """
+    name = _class_of(backend)
+    with border(f"the backend {name}"):
+        report = backend.scan()
+        if not isinstance(report, ScanReport) or not all(isinstance(item, Asset) for item in report.assets):
+            raise PluginError(f"the backend {name} answered something else than a ScanReport of assets")
+    return report
+
+
+def _where(backend: Backend) -> str:
+    """A backend for people; one that is away may not even say its host."""
+    try:
+        with border("the backend"):
+            return f"{backend.name} on {backend.host}"
+    except SafeUpdaterError:
+        return _class_of(backend)
+
+
+def _class_of(backend: Backend) -> str:
+    return type(getattr(backend, "inner", backend)).__name__
 
 
 def _only_was_refused(decision: Decision) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from safeupdater.domain.notice import Severity
 from safeupdater.domain.operation import Outcome
+from safeupdater.domain.plan import PlannedUpdate
 from safeupdater.errors import (
     BackendError,
     PluginError,
@@ -16,6 +18,7 @@ from safeupdater.errors import (
     ScanError,
     StoreError,
 )
+from safeupdater.protocols import Admittance, ScanReport
 from safeupdater.update.retention import snapshots
 from tests.support.engine import WEB, Bench, BrokenStore, outcomes, policy_with
 
@@ -95,6 +98,42 @@ def test_a_backend_that_cannot_be_scanned_is_a_problem_and_the_others_are_scanne
     assert "s3cret" not in problem
 
 
+class Away:
+    """A runtime that cannot even say which host it is on while it is away, as a Docker daemon."""
+
+    name = "docker"
+
+    @property
+    def host(self) -> str:
+        raise AWAY
+
+    def scan(self) -> Any:
+        raise AWAY
+
+    def owns(self, target_id: str) -> bool:
+        raise AWAY
+
+
+def test_a_runtime_that_is_away_is_named_though_it_cannot_say_its_host() -> None:
+    bench = Bench()
+    bench.updater = bench.process(backends=[Away(), bench.backend])
+    scan = bench.updater.scan()
+    assert scan.problems == ("Away: the daemon is away",)
+    assert [asset.id for asset in bench.updater.inventory.assets()] == [WEB]
+
+
+@pytest.mark.parametrize("answer", [42, None, ScanReport(assets=("web",), scope="memory://local/")])  # type: ignore[arg-type]
+def test_a_backend_that_answers_nonsense_to_a_scan_is_a_problem_and_stops_no_other(answer: Any) -> None:
+    bench = Bench()
+    nonsense = Failing(bench.backend, BROKEN)
+    nonsense.scan = lambda: answer  # type: ignore[attr-defined]
+    bench.updater = bench.process(backends=[nonsense, bench.backend])
+    scan = bench.updater.scan()
+    assert [asset.id for asset in bench.updater.inventory.assets()] == [WEB]
+    (problem,) = scan.problems
+    assert problem.endswith("answered something else than a ScanReport of assets")
+
+
 def test_a_store_that_fails_ends_a_scan() -> None:
     bench = Bench()
     broken = BrokenStore(bench.store)
@@ -102,6 +141,33 @@ def test_a_store_that_fails_ends_a_scan() -> None:
     broken.breaks = lambda name, arguments: True
     with pytest.raises(StoreError):
         updater.scan()
+
+
+# --- nonsense -----------------------------------------------------------------------------------------------
+
+
+class Admitting:
+    """Admission that answers nonsense about one target."""
+
+    def admit(self, planned: PlannedUpdate, now: datetime) -> Any:
+        return None if planned.target_id == WEB else Admittance(admitted=True)
+
+
+def test_admission_that_answers_nonsense_refuses_one_update_and_no_other() -> None:
+    bench = Bench(admission=Admitting())
+    bench.world.run("api", "api:1.0.0")
+    for name in ("api", "web"):
+        bench.publish(name=name)
+    results = {result.target_id: result for result in bench.apply()}
+    assert results.pop(WEB).code == "plugin_error"
+    assert outcomes(results.values()) == [Outcome.SUCCEEDED]
+    assert bench.running == {"web": "1.0.0", "api": "1.1.0"}
+
+
+def test_an_observer_that_cannot_be_told_anything_stops_no_update() -> None:
+    bench = Bench(observers=[object()])
+    bench.publish()
+    assert outcomes(bench.apply()) == [Outcome.SUCCEEDED]
 
 
 # --- what nobody expected -----------------------------------------------------------------------------------
