@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import safeupdater
+import safeupdater.testing
 
 PACKAGE = Path(safeupdater.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "_version.py")
@@ -66,5 +67,12 @@ def test_every_exported_name_exists_and_is_listed_once() -> None:
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError):
-        _ = safeupdater.no_such_name  # type: ignore[attr-defined]
+    for module in (safeupdater, safeupdater.testing):
+        with pytest.raises(AttributeError):
+            _ = module.no_such_name
+
+
+@pytest.mark.parametrize("name", ["BackendContract", "FakeClock", "GateContract", "StateStoreContract"])
+def test_what_authors_of_parts_need_is_had_from_testing_itself(name: str) -> None:
+    found = getattr(safeupdater.testing, name)
+    assert (found.__name__, found.__module__.partition(".testing")[0]) == (name, "safeupdater")
