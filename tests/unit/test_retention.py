@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import attrs
 import pytest
 
 from safeupdater.backends.memory import CRASHES
 from safeupdater.domain.operation import Outcome
 from safeupdater.domain.plan import Approval
 from safeupdater.errors import RollbackError
-from safeupdater.update.retention import JournalRetention
+from safeupdater.update.retention import JournalRetention, snapshots
 from tests.support.engine import WEB, Bench, held, outcomes, policy_with, stuck
 
 DAY_S = 86_400.0
@@ -71,6 +72,16 @@ def test_with_its_snapshot_the_journal_goes_too() -> None:
     assert operations(bench) == []
     with pytest.raises(RollbackError, match="no snapshot"):
         bench.updater.rollback(WEB, by="ada")
+
+
+def test_a_snapshot_whose_journal_is_lost_is_evidence_and_stays() -> None:
+    bench = Bench(journal=NONE)
+    assert bench.run(bench.plan()).succeeded
+    (known,) = snapshots(bench.store)
+    bench.store.put("snapshot", "lost", attrs.evolve(known, operation_id="lost"))
+    bench.clock.advance(1000 * DAY_S)
+    bench.updater.rollbacks.collect()
+    assert [snapshot.operation_id for snapshot in snapshots(bench.store)] == ["lost"]
 
 
 @pytest.mark.parametrize("waiting", [held, stuck])

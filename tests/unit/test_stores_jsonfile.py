@@ -105,6 +105,18 @@ def test_an_outdated_snapshot_file_is_removed(tmp_path: Path) -> None:
         assert len(list((tmp_path / "s/snapshots").iterdir())) == 1
 
 
+def test_a_snapshot_that_a_crash_left_without_its_journal_line_is_removed(tmp_path: Path) -> None:
+    with JsonFileStore(tmp_path / "s") as store:
+        store.put("snapshot", "op-1", snapshot(env=["kept"]))
+    (kept,) = (tmp_path / "s/snapshots").iterdir()
+    for name in (f"{'0' * 32}-1.json", f"{'1' * 32}-2.json.new"):
+        kept.with_name(name).write_text("a secret")
+    other = kept.with_name("notes.txt")
+    other.write_text("somebody else's")
+    JsonFileStore(tmp_path / "s").close()
+    assert set((tmp_path / "s/snapshots").iterdir()) == {kept, other}
+
+
 @pytest.mark.parametrize("damage", ["flip", "remove"])
 def test_a_damaged_snapshot_file_is_refused(tmp_path: Path, damage: str) -> None:
     with JsonFileStore(tmp_path / "s") as store:
