@@ -533,6 +533,17 @@ def test_an_old_version_that_fails_its_probes_refuses_the_update() -> None:
     assert list(bench.world.containers) == ["web"]
 
 
+def test_what_could_not_be_measured_of_the_old_version_does_not_speak_for_it() -> None:
+    answers = iter([SampleStatus.FAILED])
+    bench = checked(
+        FakeCheck(lambda: next(answers, SampleStatus.VOID)),
+        policy_with(health={"checks": [{"type": "http", "port": 80}], "baseline": "5s"}),
+    )
+    result = bench.run(bench.plan())
+    assert (result.outcome, result.code) == (Outcome.ABORTED, "baseline_unhealthy")
+    assert "1 of 1 probes" in result.message
+
+
 def test_a_target_that_does_not_run_is_left_alone() -> None:
     bench = Bench()
     update = bench.plan()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from safeupdater.domain.notice import Severity
-from safeupdater.domain.operation import Outcome
+from safeupdater.domain.operation import Outcome, Steps
 from safeupdater.domain.plan import PlannedUpdate
 from safeupdater.errors import (
     BackendError,
@@ -87,15 +87,20 @@ def test_a_backend_that_cannot_even_say_what_is_its_own_stops_no_other() -> None
 # --- scanning -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("error", [AWAY, BROKEN, RegistryError("no"), ScanError("no")])
-def test_a_backend_that_cannot_be_scanned_is_a_problem_and_the_others_are_scanned(error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("error", "alerts"), [(AWAY, 0), (BROKEN, 1), (RegistryError("no"), 1), (ScanError("no"), 1)]
+)
+def test_a_backend_that_cannot_be_scanned_is_a_problem_and_the_others_are_scanned(
+    error: Exception, alerts: int
+) -> None:
     bench = Bench()
     bench.updater = bench.process(backends=[Failing(bench.backend, error, "scan"), bench.backend])
     scan = bench.updater.scan()
     assert [asset.id for asset in scan.assets] == [WEB]
     (problem,) = scan.problems
     assert problem.startswith("memory on local: ")
-    assert "s3cret" not in problem
+    assert len(bench.recorder.alerts) == alerts, "what may pass by itself needs nobody"
+    assert "s3cret" not in problem + str(bench.recorder.alerts)
 
 
 class Away:
@@ -144,6 +149,18 @@ def test_a_store_that_fails_ends_a_scan() -> None:
 
 
 # --- nonsense -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "steps", [Steps(switching=("go",), restoring=()), Steps(switching=(), restoring=("back",))]
+)
+def test_a_backend_that_declares_no_way_there_or_none_back_begins_nothing(steps: Steps) -> None:
+    bench = Bench()
+    bench.backend.steps = lambda planned, settings: steps
+    bench.publish()
+    (result,) = bench.apply()
+    assert (result.outcome, result.code) == (Outcome.REFUSED, "plugin_error")
+    assert bench.store.unfinished() == ()
 
 
 class Admitting:
