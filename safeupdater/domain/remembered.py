@@ -133,8 +133,23 @@ class Attempt:
 class Breaker:
     """What the breaker over all targets knows: what ended lately, newest last, and when it opened.
 
-    ``opened`` is None while it is closed.
+    ``opened`` is None where it never was open, and ``proven`` is when the update was begun whose success
+    closed it. ``counted_from`` is from when the latest of all times here counts while that lies in the
+    future (see ``drawn``).
     """
 
     attempts: tuple[Attempt, ...] = ()
     opened: datetime | None = None
+    proven: datetime | None = None
+    counted_from: datetime | None = None
+
+    @property
+    def latest(self) -> datetime | None:
+        """The latest of all times here; None where nothing is known."""
+        times = [time for item in self.attempts for time in (item.started, item.ended)]
+        return max([*times, *filter(None, (self.opened, self.proven))], default=None)
+
+    def by_clock(self, now: datetime) -> Breaker:
+        """The same as this clock counts it."""
+        latest = self.latest
+        return attrs.evolve(self, counted_from=latest and drawn(latest, self.counted_from, now))

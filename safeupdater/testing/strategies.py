@@ -304,7 +304,9 @@ def breakers() -> st.SearchStrategy[Breaker]:
         succeeded=st.booleans(),
         went_back=st.booleans(),
     )
-    return st.builds(Breaker, attempts=st.lists(attempts, max_size=3).map(tuple), opened=st.none() | times())
+    maybe = st.none() | times()
+    kept = st.lists(attempts, max_size=3).map(tuple)
+    return st.builds(Breaker, attempts=kept, opened=maybe, proven=maybe, counted_from=maybe)
 
 
 def snapshots() -> st.SearchStrategy[Snapshot]:

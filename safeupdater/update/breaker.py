@@ -5,8 +5,10 @@ and a fifth of them went back. Rollbacks that people asked for do not count. It 
 after it opened or after the latest rollback. Then it is half open: one update at a time, until one that
 was begun since then succeeds; if that one goes back too, the hour begins anew.
 
-All it knows is one record, so every process over the same store sees the same breaker. Times that lie in
-the future, which a wrong clock left behind, count as now: a clock that jumps costs an hour, never years.
+All it knows is one record, so every process over the same store sees the same breaker. No clock's word is
+final: times that lie in the future, which a wrong clock left behind or a wrong clock finds there, are kept
+and count as now, so a clock that jumps costs an hour, never years; and a breaker that was closed by what
+lies in the future is open again.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ _ENOUGH = _ROLLBACKS * _ONE_IN
 """Among so many starts, fewer than three rollbacks are less than a fifth: older ones need not be kept."""
 
 _TRIES = 100
+_LONG = timedelta(days=36_500)
 
 
 def after(known: Breaker, attempt: Attempt, under_way: Starts, now: datetime) -> Breaker:
@@ -40,29 +43,52 @@ def after(known: Breaker, attempt: Attempt, under_way: Starts, now: datetime) ->
     before = [item for item in known.attempts if item.operation_id == attempt.operation_id]
     if before and _is_same(attempt, before[-1]):
         return known
-    if _proves_health(attempt, known.opened):
-        return Breaker()
-    known = not_after(known, now)
-    following = Breaker(attempts=_kept((*_others(known, attempt), attempt), now), opened=known.opened)
-    if attempt.went_back and known.opened is not None:
-        return attrs.evolve(following, opened=now)
+    was_open = counted(known, now).opened is not None
+    if was_open and attempt.succeeded:
+        closed = attrs.evolve(known, attempts=(), proven=attempt.started).by_clock(now)
+        if counted(closed, now).opened is None:
+            return closed
+    following = attrs.evolve(known, attempts=_kept((*_others(known, attempt), attempt)))
+    if was_open and attempt.went_back:
+        return _opened(following, now)
     return tripped(following, under_way, now)
 
 
 def tripped(known: Breaker, under_way: Starts, now: datetime) -> Breaker:
     """The breaker, opened where too much went back within the last hour."""
-    if known.opened is not None or not _is_too_much(known.attempts, under_way, now):
+    known = known.by_clock(now)
+    present = counted(known, now)
+    if present.opened is not None or not _is_too_much(present.attempts, under_way, now):
         return known
-    return attrs.evolve(known, opened=now)
+    return _opened(known, now)
 
 
-def not_after(known: Breaker, now: datetime) -> Breaker:
-    """The same with what ended or opened in the future drawn to now."""
-    latest = max([item.ended for item in known.attempts], default=now)
-    if latest <= now and (known.opened is None or known.opened <= now):
-        return known
-    attempts = tuple(attrs.evolve(item, ended=min(item.ended, now)) for item in known.attempts)
-    return Breaker(attempts=attempts, opened=min(known.opened, now) if known.opened else None)
+def counted(known: Breaker, now: datetime) -> Breaker:
+    """What it comes to by this clock: nothing lies in the future, and ``opened`` is None while it is closed.
+
+    What lies in the future counts as now where it is the latest, and else as much earlier as it is.
+    """
+    known = known.by_clock(now)
+    latest, counts_from = known.latest, known.counted_from
+
+    def at(time: datetime) -> datetime:
+        if latest is None or counts_from is None or time <= now:
+            return time
+        return counts_from - min(latest - time, _LONG)
+
+    attempts = tuple(
+        attrs.evolve(item, started=at(item.started), ended=at(item.ended)) for item in known.attempts
+    )
+    opened = at(known.opened) if known.opened else None
+    if opened is not None and known.proven is not None and at(known.proven) >= opened + HOUR:
+        opened = None
+    return Breaker(attempts=attempts, opened=opened)
+
+
+def _opened(known: Breaker, now: datetime) -> Breaker:
+    """The breaker, opened now: no earlier than what it knows, which a clock that dips would put behind it."""
+    opened = max(known.latest or now, now)
+    return attrs.evolve(known, opened=opened, proven=None, counted_from=None).by_clock(now)
 
 
 def _is_too_much(attempts: tuple[Attempt, ...], under_way: Starts, now: datetime) -> bool:
@@ -75,10 +101,6 @@ def _is_too_much(attempts: tuple[Attempt, ...], under_way: Starts, now: datetime
     return started >= _STARTED and count * _ONE_IN >= started
 
 
-def _proves_health(attempt: Attempt, opened: datetime | None) -> bool:
-    return attempt.succeeded and opened is not None and attempt.started >= opened + HOUR
-
-
 def _is_same(attempt: Attempt, other: Attempt) -> bool:
     ended = (attempt.operation_id, attempt.succeeded, attempt.went_back)
     return ended == (other.operation_id, other.succeeded, other.went_back)
@@ -88,10 +110,13 @@ def _others(known: Breaker, attempt: Attempt) -> tuple[Attempt, ...]:
     return tuple(item for item in known.attempts if item.operation_id != attempt.operation_id)
 
 
-def _kept(attempts: tuple[Attempt, ...], now: datetime) -> tuple[Attempt, ...]:
-    """Those that can still matter, newest last: the rollbacks of an hour, and enough of the others."""
-    recent = [item for item in attempts if item.ended > now - HOUR]
-    return tuple(item for item in recent[:-_ENOUGH] if item.went_back) + tuple(recent[-_ENOUGH:])
+def _kept(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    """Those that can still matter, newest last: as many rollbacks as open it, and enough of the others.
+
+    What is too old by this clock may not be so by the right one, so it is their number that decides.
+    """
+    older = [item for item in attempts[:-_ENOUGH] if item.went_back]
+    return (*older[-_ROLLBACKS:], *attempts[-_ENOUGH:])
 
 
 # --- the record -------------------------------------------------------------------------------------------
@@ -108,16 +133,16 @@ def remember(store: StateStore, attempt: Attempt, now: datetime) -> None:
 
 
 def look(store: StateStore, now: datetime, *, asking: str = "") -> Breaker:
-    """The breaker as it is now; what the time and the starts since its last change made of it is kept.
+    """The breaker by this clock; what the time and the starts since its last change made of it is kept.
 
     An operation on the target that is ``asking`` whether it may go on does not count as a start itself.
     """
     under_way = functools.partial(starts_in, store, but=asking)
     for _ in range(_TRIES):
         known, version = _read(store)
-        present = tripped(not_after(known, now), under_way, now)
+        present = tripped(known, under_way, now)
         if _written(store, version, known, present):
-            return present
+            return counted(present, now)
     raise VersionConflict("the breaker is being written by others all the time: try again")
 
 

@@ -12,8 +12,17 @@ from safeupdater.domain.operation import Attempt, Breaker
 from safeupdater.errors import VersionConflict
 from safeupdater.stores.memory import MemoryStore
 from safeupdater.update import breaker
+from safeupdater.update.breaker import HOUR
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
+YEARS = timedelta(days=3650)
+
+
+def record(store: MemoryStore) -> Breaker:
+    stored = store.get("breaker", "all")
+    assert stored is not None
+    assert isinstance(stored.value, Breaker)
+    return stored.value
 
 
 def went_back(name: str, at: datetime = NOW) -> Attempt:
@@ -47,20 +56,53 @@ def test_what_others_say_meanwhile_is_not_overwritten() -> None:
 
 def test_the_clocks_correction_gives_way_to_others_too() -> None:
     store = MemoryStore()
-    future = NOW + timedelta(days=3650)
+    future = NOW + YEARS
     breaker.remember(store, went_back("early", future), future)
     known = breaker.look(Contended(store, 1), NOW)  # type: ignore[arg-type]
     assert {(item.operation_id, item.ended) for item in known.attempts} == {("early", NOW), ("other-0", NOW)}
+    assert {item.ended for item in record(store).attempts} == {future, NOW}
+
+
+def test_rollbacks_of_days_are_none_of_an_hour_where_the_clock_dips_behind_all_of_them() -> None:
+    store = MemoryStore()
+    for day in range(3):
+        at = NOW + timedelta(days=day)
+        breaker.remember(store, went_back(f"op-{day}", at), at)
+    assert breaker.look(store, NOW - YEARS).opened is None
+
+
+def test_what_happens_in_a_dip_ahead_drops_no_rollback_of_the_present() -> None:
+    store = MemoryStore()
+    breaker.remember(store, went_back("first"), NOW)
+    breaker.remember(store, went_back("second"), NOW)
+    dip = NOW + YEARS
+    breaker.remember(store, Attempt(operation_id="good", started=dip, ended=dip, succeeded=True), dip)
+    breaker.remember(store, went_back("third"), NOW)
+    assert breaker.look(store, NOW).opened == NOW
+
+
+@pytest.mark.parametrize("dip", [YEARS, -YEARS])
+def test_a_dip_leaves_an_open_breaker_with_the_time_at_which_it_opened(dip: timedelta) -> None:
+    store = MemoryStore()
+    for number in range(3):
+        breaker.remember(store, went_back(f"op-{number}"), NOW)
+    before = record(store)
+    breaker.look(store, NOW + dip)
+    good = Attempt(operation_id="good", started=NOW + dip, ended=NOW + dip, succeeded=True)
+    breaker.remember(store, good, NOW + dip)
+    assert breaker.look(store, NOW + HOUR / 2).opened in (NOW, NOW + HOUR / 2)
+    assert record(store).opened == before.opened == NOW
+    assert breaker.look(store, NOW + 2 * HOUR).opened is not None
+    later = NOW + 2 * HOUR
+    breaker.remember(store, Attempt(operation_id="better", started=later, ended=later, succeeded=True), later)
+    assert breaker.look(store, later).opened is None
 
 
 def test_who_never_gets_a_word_in_says_so_and_has_written_nothing() -> None:
     store = MemoryStore()
     with pytest.raises(VersionConflict, match="try again"):
         breaker.remember(Contended(store, 10_000), went_back("ours"), NOW)  # type: ignore[arg-type]
-    stored = store.get("breaker", "all")
-    assert stored is not None
-    assert isinstance(stored.value, Breaker)
-    assert "ours" not in {item.operation_id for item in stored.value.attempts}
+    assert "ours" not in {item.operation_id for item in record(store).attempts}
 
 
 def test_eight_threads_lose_no_rollback() -> None:

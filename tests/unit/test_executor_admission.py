@@ -11,6 +11,7 @@ from safeupdater.backends.memory import CRASHES, Behaviour, MemoryBackend, Memor
 from safeupdater.domain.operation import OnInconclusive, Outcome, Resolution
 from safeupdater.domain.plan import PlannedUpdate
 from safeupdater.protocols import Admittance
+from safeupdater.update import breaker
 from safeupdater.update.admission import Limits, LocalAdmission, failure_domain
 from safeupdater.update.executor import Progressed
 from safeupdater.update.result import OperationResult, WakeAfter
@@ -370,7 +371,7 @@ def test_after_the_hour_one_update_runs_at_a_time_until_one_succeeds() -> None:
 
     def count(progressed: Progressed) -> None:
         under_way = len(bench.store.unfinished())
-        known = bench.store.get("breaker", "all").value
+        known = breaker.look(bench.store, bench.clock.now())
         (most if known.opened is not None else ended).append(under_way)
 
     bench.updater.executor.on_progress(count)
@@ -397,7 +398,7 @@ def test_a_success_of_what_began_before_the_hour_does_not_close_the_breaker() ->
     opened = bench.updater.executor.open(slow)
     tripped(bench)
     assert bench.run(opened).succeeded
-    assert bench.store.get("breaker", "all").value.opened is not None
+    assert breaker.look(bench.store, bench.clock.now()).opened is not None
 
 
 def test_a_clock_that_jumps_keeps_the_breaker_open_for_no_longer_than_an_hour() -> None:
@@ -412,9 +413,27 @@ def test_a_clock_that_jumps_keeps_the_breaker_open_for_no_longer_than_an_hour() 
     assert bench.run(bench.plan_of("web", "1.1.0")).succeeded
 
 
+@pytest.mark.parametrize("days", [-3650, 3650])
+def test_a_clock_that_dips_ends_no_open_breaker_early_once_it_is_right_again(days: int) -> None:
+    bench = Bench(NO_COOLDOWN)
+    for update in many(bench, "a", "b", "c", behaviour=CRASHES):
+        assert bench.run(update).outcome is Outcome.ROLLED_BACK
+    begun = bench.clock.now()
+    bench.clock.jump(timedelta(days=days))
+    for update in named(many(bench, "d"), "d"):
+        assert (bench.run(update).outcome is Outcome.SUCCEEDED) is (days > 0)
+    bench.clock.jump(timedelta(days=-days))
+    result = bench.run(bench.plan())
+    assert result.code == "breaker_open"
+    assert result.until is not None
+    assert result.until - begun <= timedelta(hours=1, minutes=10)
+    bench.clock.advance((result.until - bench.clock.now()).total_seconds())
+    assert bench.run(bench.plan_of("web", "1.1.0")).succeeded
+
+
 def test_a_way_back_by_hand_neither_asks_the_breaker_nor_closes_it() -> None:
     bench = Bench(NO_COOLDOWN)
     assert bench.run(bench.plan()).succeeded
     tripped(bench)
     assert bench.updater.rollbacks.rollback(WEB, by="ada").succeeded
-    assert bench.store.get("breaker", "all").value.opened is not None
+    assert breaker.look(bench.store, bench.clock.now()).opened is not None
