@@ -19,6 +19,7 @@ import safeupdater
 from safeupdater import errors
 from safeupdater.cli import app
 from safeupdater.config import schema, sections
+from safeupdater.config.store_settings import STORE_SETTINGS
 from safeupdater.config.variables import VARIABLES
 from safeupdater.domain.asset import STATUS_TRANSITIONS, AssetStatus
 from safeupdater.gates import matrix
@@ -133,10 +134,19 @@ def layer_box(name: str, x: float, y: float, width: float, height: float) -> str
 
 def policy_keys() -> str:
     """Every key of a policy, what it takes and what holds without it."""
+    return _key_table(schema.all_keys())
+
+
+def _key_table(keys: Iterator[tuple[str, sections.Key]]) -> str:
     rows = ["| Key | Takes | Default | Means |", "|---|---|---|---|"]
-    for name, key in schema.all_keys():
+    for name, key in keys:
         rows.append(f"| `{name}` | {key.kind.expected} | {policy_default(key)} | {key.help} |")
     return "\n".join(rows)
+
+
+def policy_store_keys() -> str:
+    """The same of the keys that only the top level takes."""
+    return _key_table(schema.all_keys(STORE_SETTINGS))
 
 
 def policy_default(key: sections.Key) -> str:
@@ -257,6 +267,7 @@ REGIONS: dict[str, Callable[[], str]] = {
     "asset-states": asset_states,
     "decision-matrix": matrix.render,
     "policy-keys": policy_keys,
+    "policy-store-keys": policy_store_keys,
 }
 
 FILES: dict[str, Callable[[], str]] = {

@@ -102,7 +102,10 @@ class AssetPolicy:
 
 
 class PolicySource(Protocol):
-    """Anything that knows the policy of an asset; ``safeupdater.Policy`` is the usual one."""
+    """Anything that knows the policy of an asset; ``safeupdater.Policy`` is the usual one.
+
+    One that has a ``retention`` as well (a ``JournalRetention``) says how long the past is kept.
+    """
 
     def for_asset(self, asset: Asset) -> AssetPolicy:
         """The effective policy of one asset."""

@@ -67,6 +67,9 @@ def _apply(
     plan = _narrowed(updater, _planned(session, updater, saved), targets)
     ready = _ready(updater, plan)
     if not ready or drain.requested:
+        if not drain.requested:
+            with shown(session, updater):
+                updater.rollbacks.collect()
         return _nothing_ready(session, plan, recovered, drain, is_named=bool(targets))
     if not (yes or _agreed(session, ready)):
         session.say("nothing was changed")

@@ -7,6 +7,9 @@ import attrs
 from safeupdater.config.kinds import entries_of
 from safeupdater.config.nodes import ListNode, MapNode, Node, Plain, Problems, ScalarNode, shown
 from safeupdater.config.schema import MATCH, SETTINGS, VERSION
+from safeupdater.config.store_settings import STORE_SETTINGS
+
+_OF_STORE = tuple(key.name for key in STORE_SETTINGS.keys)
 
 
 @attrs.frozen(kw_only=True)
@@ -19,15 +22,19 @@ class RuleDocument:
 
 @attrs.frozen(kw_only=True)
 class Document:
-    """A whole policy in canonical plain form: what the top level sets, and the rules in order."""
+    """A whole policy in canonical plain form: what the top level sets, and the rules in order.
+
+    ``of_store`` is what the top level alone may set.
+    """
 
     settings: dict[str, Plain] = attrs.field(factory=dict)
+    of_store: dict[str, Plain] = attrs.field(factory=dict)
     rules: tuple[RuleDocument, ...] = ()
 
     def plain(self) -> dict[str, Plain]:
         """The mapping that reads as this document."""
         rules: list[Plain] = [{"match": rule.match, **rule.settings} for rule in self.rules]
-        return {"version": VERSION, **self.settings, **({"rules": rules} if rules else {})}
+        return {"version": VERSION, **self.settings, **self.of_store, **({"rules": rules} if rules else {})}
 
 
 def read_document(node: Node, problems: Problems) -> Document:
@@ -40,13 +47,19 @@ def read_document(node: Node, problems: Problems) -> Document:
     rules: tuple[RuleDocument, ...] = ()
     if "version" in entries:
         _check_version(entries["version"], problems)
-    settings = {}
+    settings, of_store = {}, {}
     if isinstance(node, MapNode):
-        settings = SETTINGS.read_keys(node, "$", problems, also=("version", "rules")) or {}
+        settings = SETTINGS.read_keys(node, "$", problems, also=("version", "rules", *_OF_STORE)) or {}
+        of_store = STORE_SETTINGS.read_keys(_only(node, _OF_STORE), "$", problems) or {}
     if "rules" in entries:
         rules = _read_rules(entries["rules"], problems)
     problems.raise_if_any()
-    return Document(settings=settings, rules=rules)
+    return Document(settings=settings, of_store=of_store, rules=rules)
+
+
+def _only(node: MapNode, names: tuple[str, ...]) -> MapNode:
+    """The mapping with these keys alone."""
+    return attrs.evolve(node, entries={name: node.entries[name] for name in names if name in node.entries})
 
 
 def _check_version(node: Node, problems: Problems) -> None:
@@ -71,7 +84,12 @@ def _read_rule(node: Node, path: str, problems: Problems) -> RuleDocument | None
     entries = entries_of(node, path, problems, "a rule such as {match: {host: prod-*}, constraint: ^1.24}")
     if entries is None or not isinstance(node, MapNode):
         return None
-    settings = SETTINGS.read_keys(node, path, problems, also=("match",))
+    settings = SETTINGS.read_keys(node, path, problems, also=("match", *_OF_STORE))
+    for name in _OF_STORE:
+        if name in entries:
+            problems.add(
+                f"{path}.{name}", "no rule can say it: it belongs to the top level", node.entries[name].at
+            )
     match entries.get("match"):
         case MapNode(entries=criteria) as found if criteria:
             matched = MATCH.read_keys(found, f"{path}.match", problems)

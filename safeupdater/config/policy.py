@@ -15,8 +15,10 @@ from safeupdater.config.effective import BUILT_IN, asset_policy, merge
 from safeupdater.config.explain import Explanation, MatchedRule, settings_of
 from safeupdater.config.matching import Matcher, matcher, words
 from safeupdater.config.nodes import Plain, Problems, from_python
+from safeupdater.config.store_settings import STORE_SETTINGS
 from safeupdater.domain.asset import Asset
 from safeupdater.domain.plan import fingerprint
+from safeupdater.domain.settings import JournalRetention
 from safeupdater.protocols import AssetPolicy
 
 ENVIRONMENT_VARIABLE = "SAFEUPDATER_POLICY"
@@ -143,6 +145,11 @@ class Policy:
             PluginError: a plugin gate that it names cannot be had.
         """
         return self._effective.policy(())
+
+    @property
+    def retention(self) -> JournalRetention:
+        """How long the past is kept: journals, approvals and plans of the whole store."""
+        return STORE_SETTINGS.value(self._document.of_store).retention.policy()
 
     def explain(self, asset: Asset) -> Explanation:
         """Which rules match an asset, and who set what."""

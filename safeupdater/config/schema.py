@@ -44,6 +44,7 @@ from safeupdater.config.kinds import (
     whole,
 )
 from safeupdater.config.sections import Key, SectionKind, key
+from safeupdater.config.store_settings import STORE_SETTINGS, StoreSettings
 from safeupdater.config.units import format_clock, format_weekdays
 from safeupdater.domain.health import HealthPolicy, ProbeSpec, Rule
 from safeupdater.domain.operation import Hook, HookPoint, OnInconclusive, RollbackPolicy, Unrunnable
@@ -362,9 +363,10 @@ def json_schema() -> Schema:
     Whatever the loader accepts fits it. The loader refuses some more: what a schema cannot say, such as
     an unknown time zone or a window that is never open.
     """
-    settings = SETTINGS.schema()["properties"]
+    settings, of_store = SETTINGS.schema()["properties"], STORE_SETTINGS.schema()["properties"]
     match = {"description": "Which assets the rule is for.", "minProperties": 1, **MATCH.schema()}
     assert isinstance(settings, dict)
+    assert isinstance(of_store, dict)
     rule: Schema = {
         "type": "object",
         "properties": {"match": match, **settings},
@@ -381,13 +383,18 @@ def json_schema() -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "safeupdater policy",
         "type": "object",
-        "properties": {"version": version, **settings, "rules": rules},
+        "properties": {"version": version, **settings, **of_store, "rules": rules},
         "additionalProperties": False,
     }
 
 
-def all_keys(section: SectionKind[Settings] = SETTINGS) -> Iterator[tuple[str, Key]]:
-    """Every key that a rule takes, by its dotted name; keys of list items as ``windows[].from``."""
+def all_keys(
+    section: SectionKind[Settings] | SectionKind[StoreSettings] = SETTINGS,
+) -> Iterator[tuple[str, Key]]:
+    """Every key that a rule takes, by its dotted name; keys of list items as ``windows[].from``.
+
+    Those of ``STORE_SETTINGS`` are what the top level takes beside them.
+    """
     yield from _keys_below("", section)
 
 

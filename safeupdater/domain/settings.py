@@ -72,6 +72,20 @@ class RollbackPolicy:
     quarantine_s: float | None = None
 
 
+@attrs.frozen(kw_only=True)
+class JournalRetention:
+    """How long the journals of ended operations, and plans, are kept.
+
+    A journal is forgotten ``keep_s`` seconds after its last entry, unless it is among the newest
+    ``keep_per_target`` of its target, or its snapshot is kept: without it there would be no way back. A plan
+    is forgotten ``plans_s`` seconds after it was made, unless it is the latest.
+    """
+
+    keep_s: float = 90 * 86_400.0
+    keep_per_target: int = 20
+    plans_s: float = 86_400.0
+
+
 def frozen_mapping(value: Mapping[str, object]) -> Mapping[str, object]:
     """A copy that nobody can change."""
     return MappingProxyType(dict(value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from safeupdater.domain.asset import Asset
+from safeupdater.domain.settings import JournalRetention
 from safeupdater.errors import PluginError, border
 from safeupdater.protocols import AssetPolicy, PolicySource
 
@@ -21,6 +22,19 @@ class AskedPolicy:
         found = getattr(self.inner, "origin", None)
         kind = type(self.inner)
         return found if isinstance(found, str) and found else f"{kind.__module__}.{kind.__qualname__}"
+
+    @property
+    def retention(self) -> JournalRetention:
+        """How long the past is kept, as the source says it; as by default where it says nothing.
+
+        Raises:
+            PluginError: the source raised, or says something else.
+        """
+        with border("the policy"):
+            found = getattr(self.inner, "retention", JournalRetention())
+            if not isinstance(found, JournalRetention):
+                raise PluginError(f"the policy's retention is a {type(found).__name__}, no JournalRetention")
+            return found
 
     def for_asset(self, asset: Asset) -> AssetPolicy:
         """The effective policy of one asset.

@@ -6,10 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
-import attrs
-
 from safeupdater.domain.operation import OperationPlanned, Snapshot
 from safeupdater.domain.plan import Approval, Plan
+from safeupdater.domain.settings import JournalRetention as JournalRetention
 from safeupdater.domain.sighting import TagHistory
 from safeupdater.errors import SafeUpdaterError, StoreError, border
 from safeupdater.protocols import Backend, StateStore
@@ -20,21 +19,9 @@ from safeupdater.update.quarantine import why_quarantined
 from safeupdater.update.states import Succeeded
 from safeupdater.update.steadiness import is_steady
 
-_PLANS_FOR = timedelta(days=1)
-_SIGHTS_FOR = timedelta(days=90)
-"""Of versions that are on offer it is noted every 30 days that they still are."""
-
-
-@attrs.frozen(kw_only=True)
-class JournalRetention:
-    """How long the journals of ended operations are kept.
-
-    One is forgotten ``keep_s`` seconds after its last entry, unless it is among the newest
-    ``keep_per_target`` of its target, or its snapshot is kept: without it there would be no way back.
-    """
-
-    keep_s: float = 90 * 86_400.0
-    keep_per_target: int = 20
+_FACTS_FOR = timedelta(days=90)
+"""What gates and brakes judge by stays so long at least. Of versions that are on offer it is noted every 30
+days that they still are."""
 
 
 def collect_snapshots(
@@ -73,13 +60,14 @@ def forget_the_past(store: StateStore, retention: JournalRetention, now: datetim
     for key, stored in store.iterate("approval"):
         if isinstance(stored.value, Approval) and stored.value.expires_at < before:
             store.delete("approval", key)
+    _forget_plans(store, now - timedelta(seconds=retention.plans_s))
+    before = min(before, now - _FACTS_FOR)
     forget_listings(store, before)
     _forget_tags(store, before)
     count_quarantine(store, now)
     if is_steady(store, now):
         forget_brakes(store, before, now)
-    forget_first_sights(store, min(before, now - _SIGHTS_FOR))
-    _forget_plans(store, now)
+    forget_first_sights(store, before)
 
 
 def _forget_tags(store: StateStore, before: datetime) -> None:
@@ -88,16 +76,16 @@ def _forget_tags(store: StateStore, before: datetime) -> None:
             store.delete("tag", key)
 
 
-def _forget_plans(store: StateStore, now: datetime) -> None:
-    """Plans are there to be approved and applied by name: the latest, and those of a day."""
+def _forget_plans(store: StateStore, before: datetime) -> None:
+    """Plans are there to be approved and applied by name: the latest, and those made since then."""
     made = {
-        key: stored.value.created_at or datetime.min.replace(tzinfo=now.tzinfo)
+        key: stored.value.created_at or datetime.min.replace(tzinfo=before.tzinfo)
         for key, stored in store.iterate("plan")
         if isinstance(stored.value, Plan)
     }
-    latest = max(made.values(), default=now)
+    latest = max(made.values(), default=before)
     for key, at in made.items():
-        if at < min(latest, now - _PLANS_FOR):
+        if at < min(latest, before):
             store.delete("plan", key)
 
 

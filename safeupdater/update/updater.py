@@ -96,6 +96,8 @@ class Updater:
     Updates that may be under way at the same time run on threads of their own, except on a clock that says
     that it ``is_for_one_thread``, as the fake one of ``safeupdater.testing`` does: then everything happens on
     the calling thread, in an order that only the clock decides.
+
+    ``journal`` says how long the past is kept; without it the policy's ``retention`` does.
     """
 
     def __init__(
@@ -151,8 +153,8 @@ class Updater:
             threads=has_threads,
         )
         self.rollbacks = RollbackManager(
-            self.executor, self.store, self._reached, clock=self.clock, journal=journal,
-            notifier=self._notifier,
+            self.executor, self.store, self._reached, clock=self.clock,
+            journal=journal or self._asked.retention, notifier=self._notifier,
         )  # fmt: skip
         self._notifier.follow(self.store)
 

@@ -79,7 +79,13 @@ MATCHES = st.sampled_from(
     [{"name": "web"}, {"host": "prod-*"}, {"labels": {"tier": "*"}}, {"name": "other"}, {"image": "nginx"}]
 )
 RULES = st.builds(lambda match, settings: {"match": match, **settings}, MATCHES, SETS)
-POLICIES = st.builds(lambda settings, rules: {**settings, "rules": rules}, SETS, st.lists(RULES, max_size=3))
+RETENTION = partial(
+    retention=partial(journals=DURATIONS, keep_journals=st.integers(0, 10_000), plans=DURATIONS)
+)
+POLICIES = st.builds(
+    lambda settings, of_store, rules: {**settings, **of_store, "rules": rules},
+    SETS, RETENTION, st.lists(RULES, max_size=3),
+)  # fmt: skip
 
 
 # --- junk -----------------------------------------------------------------------------------------------

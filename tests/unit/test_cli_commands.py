@@ -180,6 +180,18 @@ def test_apply_carries_out_what_is_approved_and_nothing_else(shell: Shell) -> No
     assert (running(shell, "web"), running(shell, "api")) == (PATCH, "1.0.0")
 
 
+def test_apply_forgets_what_the_policy_no_longer_keeps(shell: Shell, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("rollback: {retain: 1d}\nretention: {journals: 30d, keep_journals: 0}\n")
+    shell.world.publish(f"example/web:{PATCH}")
+    assert shell("--policy", str(policy), "apply", "--yes").code == 0
+    for days, is_kept in ((20, True), (20, False)):
+        shell.clock.advance(days * 86_400.0)
+        assert shell("--policy", str(policy), "apply", "--yes").code == 0
+        with open_store(f"sqlite:///{shell.directory}/safeupdater/state.db", shell.clock) as store:
+            assert bool(store.since(0, 100)) is is_kept
+
+
 def test_verbose_tells_each_happening_in_one_line_with_its_fields(shell: Shell) -> None:
     shell.world.publish("example/web:1.0.1")
     shell("scan")

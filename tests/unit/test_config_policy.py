@@ -23,6 +23,7 @@ from safeupdater.domain.operation import (
     Unrunnable,
 )
 from safeupdater.domain.plan import fingerprint
+from safeupdater.domain.settings import JournalRetention
 from safeupdater.errors import ConfigurationError
 from safeupdater.gates import DiffGate, evaluate
 from safeupdater.protocols import PolicySource
@@ -128,6 +129,17 @@ def test_every_setting_reaches_the_core_in_its_own_type() -> None:
         Hook(name="tell", point=HookPoint.AFTER_COMMIT, argv=("true",), in_container=False),
     )
     assert policy.fingerprint == fingerprint(dict(policy.settings.policy))
+
+
+def test_how_long_the_past_is_kept_is_said_for_the_store_and_changes_no_plan() -> None:
+    policy = Policy.from_dict({"retention": {"journals": "1w", "keep_journals": 2, "plans": "2d"}})
+
+    assert policy.retention == JournalRetention(keep_s=604_800.0, keep_per_target=2, plans_s=172_800.0)
+    assert Policy.from_dict({"retention": {"plans": 0}}).retention == JournalRetention(plans_s=0.0)
+    assert Policy.default().retention == JournalRetention()
+    assert policy.defaults() == Policy.default().defaults()
+    assert policy.fingerprint != Policy.default().fingerprint
+    assert Policy.from_dict(policy.to_dict()) == policy
 
 
 @pytest.mark.parametrize(
@@ -579,6 +591,13 @@ rules:
         ({"health": {"failure_rate": "100%"}}, "from 0% to below 100%"),
         ({"hooks": [{"name": "a", "point": "after_commit", "command": []}]}, "expected at least 1"),
         ({"hooks": [{"name": "A b", "point": "after_commit", "command": ["x"]}]}, "a name of lower-case"),
+        ({"retention": {"journals": "-1d"}}, "$.retention.journals: expected a duration"),
+        ({"retention": {"journals": "3651d"}}, "from 0s to 3650d"),
+        ({"retention": {"keep": 1}}, "$.retention: unknown key 'keep'"),
+        (
+            {"rules": [{"match": {"name": "x"}, "retention": {"plans": 1}}]},
+            "$.rules[0].retention: no rule can say it: it belongs to the top level",
+        ),
         ({"rules": {}}, "$.rules: expected a list of rules, got a mapping"),
         ({"rules": ["x"]}, "$.rules[0]: expected a rule such as"),
         ({"rules": [{"match": {}}]}, "say which assets it is for"),

@@ -9,6 +9,7 @@ import pytest
 
 from safeupdater.config import Policy
 from safeupdater.config.schema import all_keys, json_schema
+from safeupdater.config.store_settings import STORE_SETTINGS
 from safeupdater.errors import ConfigurationError
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
@@ -41,6 +42,7 @@ GOOD: list[dict[str, Any]] = [
     {"rollback": {"quarantine": "forever"}},
     {"rollback": {"cooldown": 0, "max_per_day": 0, "on_inconclusive": "hold", "retain": "4w"}},
     {"hooks": [{"name": "a", "point": "before_switch", "command": ["a", "b"], "in_container": False}]},
+    {"retention": {"journals": "1w", "keep_journals": 0, "plans": 3600}},
     {"rules": []},
     {"rules": [{"match": {"host": "*", "labels": {"a": "b"}}, "freeze": True, "health": {"window": "1m"}}]},
 ]
@@ -72,6 +74,12 @@ BAD: list[Any] = [
     {"enabled": "true"},
     {"max_concurrent": 0},
     {"max_concurrent": 1.5},
+    {"retention": None},
+    {"retention": "90d"},
+    {"retention": {"journal": "90d"}},
+    {"retention": {"keep_journals": -1}},
+    {"retention": {"plans": "11y"}},
+    {"rules": [{"match": {"name": "web"}, "retention": {"plans": "2d"}}]},
     {"unrunnable": "ignore"},
     {"stop_timeout": 7200},
     {"stop_timeout": -1},
@@ -123,7 +131,7 @@ def test_schema_and_loader_refuse_a_bad_policy(document: Any) -> None:
 
 
 def test_every_key_is_described_and_has_a_good_example() -> None:
-    keys = dict(all_keys())
+    keys = {**dict(all_keys()), **dict(all_keys(STORE_SETTINGS))}
     used = "".join(json.dumps(document) for document in GOOD)
 
     assert len(keys) > 50

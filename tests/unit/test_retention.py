@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import attrs
 import pytest
 
 from safeupdater.backends.memory import CRASHES
+from safeupdater.config import Policy
 from safeupdater.domain.operation import Outcome
 from safeupdater.domain.plan import Approval
-from safeupdater.errors import RollbackError
+from safeupdater.errors import PluginError, RollbackError
+from safeupdater.update.policies import AskedPolicy
 from safeupdater.update.retention import JournalRetention, snapshots
 from tests.support.engine import WEB, Bench, held, outcomes, policy_with, stuck
 
@@ -125,3 +128,57 @@ def test_the_latest_plan_stays_however_old_it_is() -> None:
     bench.clock.advance(500 * DAY_S)
     bench.updater.rollbacks.collect()
     assert len(list(bench.store.iterate("plan"))) == 1
+
+
+def test_the_policy_says_how_long_the_past_is_kept_and_the_updater_knows_better() -> None:
+    short = policy_with(retention={"journals": "10d", "keep_journals": 3, "plans": "5d"})
+    bench = Bench(short)
+    updated_daily(bench, 30)
+    assert len(operations(bench)) <= 12
+    assert 5 <= len(list(bench.store.iterate("plan"))) <= 7
+    bench = Bench(short, journal=JournalRetention(keep_s=0.0, keep_per_target=1, plans_s=0.0))
+    updated_daily(bench, 30)
+    assert len(operations(bench)) <= 3
+    assert len(list(bench.store.iterate("plan"))) <= 2
+
+
+@pytest.mark.parametrize("waiting", [held, stuck])
+def test_no_policy_drops_what_waits_for_a_person_or_the_way_back(waiting: object) -> None:
+    bench: Bench = waiting()  # type: ignore[operator]
+    nothing = {"journals": 0, "keep_journals": 0, "plans": 0}
+    bench.policy = Policy.from_dict({**bench.policy.to_dict(), "retention": nothing})
+    bench.updater = bench.process()
+    bench.clock.advance(1000 * DAY_S)
+    bench.updater.rollbacks.collect()
+    assert len(operations(bench)) == len(bench.store.unfinished()) == 1
+    bench = Bench(policy_with(rollback={"retain": "300d"}, retention=nothing))
+    assert bench.run(bench.plan()).succeeded
+    bench.clock.advance(200 * DAY_S)
+    assert bench.apply() == ()
+    assert bench.updater.rollback(WEB, by="ada").succeeded
+
+
+def test_what_gates_judge_by_is_not_forgotten_with_the_journals() -> None:
+    bench = Bench(policy_with(retention={"journals": 0, "keep_journals": 0}))
+    updated_daily(bench, 3)
+    kinds = ("listing", "tag", "first_seen")
+    before = {kind: len(list(bench.store.iterate(kind))) for kind in kinds}
+    bench.clock.advance(30 * DAY_S)
+    bench.updater.rollbacks.collect()
+    assert before == {kind: len(list(bench.store.iterate(kind))) for kind in kinds}
+    assert sum(before.values()) > 0
+
+
+def test_a_foreign_policy_says_it_too_or_says_nothing() -> None:
+    class Foreign:
+        def __init__(self, inner: Policy) -> None:
+            self.for_asset = inner.for_asset
+            self.defaults = inner.defaults
+
+    foreign: Any = Foreign(Policy.default())
+    assert AskedPolicy(foreign).retention == JournalRetention()
+    foreign.retention = SHORT
+    assert AskedPolicy(foreign).retention == SHORT
+    foreign.retention = "90d"
+    with pytest.raises(PluginError, match="is a str, no JournalRetention"):
+        AskedPolicy(foreign).retention
