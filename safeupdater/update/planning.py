@@ -224,13 +224,9 @@ class _Judge:
 
     def _decided(self, subject: _Subject, change: Change, approval: Approval | None = None) -> Option:
         asset, policy = subject.asset, subject.policy
-        candidate = Candidate(
-            asset=asset, change=change, now=self.now,
-            consent=approval.consent if approval else None, consented_at=approval.at if approval else None,
-        )  # fmt: skip
-        candidate = with_facts(candidate, self.sources, self.gate.needs_of(asset))
+        decision = decide(self.gate, asset, change, approval, self.sources, self.now)
         bound = update_hash(asset.target_id, (change,), policy.fingerprint)
-        return Option(change=change, decision=self.gate.decide(candidate), hash=bound)
+        return Option(change=change, decision=decision, hash=bound)
 
     def _tell(self, option: Option) -> None:
         if self.notify is not None:
@@ -316,6 +312,26 @@ def _together(decisions: Sequence[Decision]) -> Decision:
     strictest = max(decisions, key=lambda decision: decision.verdict)
     reasons = (reason for decision in decisions for reason in decision.reasons)
     return Decision(verdict=strictest.verdict, reasons=tuple(reasons), change_type=strictest.change_type)
+
+
+def decide(
+    gate: DiffGate,
+    asset: Asset,
+    change: Change,
+    approval: Approval | None,
+    sources: Sequence[FactSource],
+    now: datetime,
+) -> Decision:
+    """What the gates say of a change by all that is known of it, with the consent of whoever approved it.
+
+    Raises:
+        StoreError: nobody knows whether it is in quarantine, since the store did not answer.
+    """
+    candidate = Candidate(
+        asset=asset, change=change, now=now,
+        consent=approval.consent if approval else None, consented_at=approval.at if approval else None,
+    )  # fmt: skip
+    return gate.decide(with_facts(candidate, sources, gate.needs_of(asset)))
 
 
 def policy_hash(policies: Mapping[str, AssetPolicy]) -> str:

@@ -20,7 +20,7 @@ from safeupdater.gates.diffgate import DiffGate
 from safeupdater.gates.evaluation import evaluate
 from safeupdater.protocols import FactSource, PolicySource, StateStore
 from safeupdater.update.facts import StoreFacts, with_facts
-from safeupdater.update.planning import policy_hash
+from safeupdater.update.planning import decide, policy_hash
 from safeupdater.update.policies import AskedPolicy
 from safeupdater.update.result import OperationResult, refusal
 
@@ -131,11 +131,7 @@ class PolicyReview:
         now: datetime,
         approval: Approval | None,
     ) -> OperationResult | None:
-        candidate = Candidate(
-            asset=asset, change=change, now=now,
-            consent=approval.consent if approval else None, consented_at=approval.at if approval else None,
-        )  # fmt: skip
-        decision = self._gate.decide(with_facts(candidate, self._facts, self._gate.needs_of(asset)))
+        decision = decide(self._gate, asset, change, approval, self._facts, now)
         if decision.verdict is Verdict.APPROVE:
             return None
         code = "not_approved" if decision.verdict < Verdict.REJECT else "rejected"
