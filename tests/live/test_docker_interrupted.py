@@ -8,7 +8,6 @@ the updater dies along with the daemon, and ``recover`` takes up: ``test_docker_
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import docker
 import pytest
@@ -21,8 +20,7 @@ from safeupdater.protocols import OperationContext, Report
 from safeupdater.update.result import OperationResult
 from safeupdater.update.updater import Updater
 from testbed.docker import Dockerd
-from testbed.processes import wait_until
-from tests.support.releases import NEW, OLD, connect, released
+from tests.support.releases import NEW, OLD, OneContainer, connect, released
 
 POLICY = {"version": 1, "health": {"window": "0.6s", "interval": "0.2s", "ready_timeout": "30s"}}
 
@@ -57,6 +55,11 @@ class DisturbedBackend(DockerBackend):
         return outcome
 
 
+def left_by(outcome: Outcome) -> str:
+    """The version that an outcome says is there."""
+    return NEW if outcome is Outcome.SUCCEEDED else OLD
+
+
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Dockerd]:
     """A daemon of our own: it is restarted over and over."""
@@ -71,22 +74,8 @@ def registry_host(daemon: Dockerd) -> Iterator[str]:
         yield host
 
 
-class Scene:
-    """A container with data in a nameless volume, which daemon restarts must not lose either."""
-
-    def __init__(self, daemon: Dockerd, repository: str) -> None:
-        self.daemon, self.repository = daemon, repository
-        self.client = connect(daemon)
-        for container in self.client.containers(all=True):
-            self.client.remove_container(container["Id"], force=True, v=True)
-        for image in self.client.images(f"{repository}:{NEW}"):
-            self.client.remove_image(image["Id"], force=True)
-        host_config = self.client.create_host_config(restart_policy={"Name": "always"})
-        made = self.client.create_container(
-            f"{repository}:{OLD}", name="web", volumes=["/kept"], host_config=host_config
-        )
-        self.client.start(made["Id"])
-        self.old = self.client.inspect_container("web")
+class Scene(OneContainer):
+    """One container, whose data daemon restarts must not lose either."""
 
     def update(self, at: tuple[Phase, str], disturb: Callable[[Dockerd], None]) -> OperationResult:
         """One whole update by the engine, with the daemon taken away after a step."""
@@ -97,19 +86,6 @@ class Scene:
         assert backend.has_happened, "it never came to that step"
         return result
 
-    def check(self, outcome: Outcome) -> None:
-        """The version that the outcome says runs under the name, alone, with its data and its policy."""
-        assert wait_until(lambda: self._found()["State"]["Running"], timeout_s=15), "nothing runs"
-        found, is_new = self._found(), outcome is Outcome.SUCCEEDED
-        assert found["Config"]["Image"] == f"{self.repository}:{NEW if is_new else OLD}"
-        assert (found["Id"] != self.old["Id"]) is is_new
-        assert len(self.client.containers(all=True)) == 1, "leftovers"
-        assert found["HostConfig"]["RestartPolicy"]["Name"] == "always"
-        assert found["Mounts"][0]["Name"] == self.old["Mounts"][0]["Name"]
-
-    def _found(self) -> dict[str, Any]:
-        return dict(self.client.inspect_container("web"))
-
 
 @DISTURBANCES
 @pytest.mark.parametrize("step", STEPS.staging)
@@ -119,7 +95,7 @@ def test_a_daemon_that_goes_while_staging(
     scene = Scene(daemon, f"{registry_host}/good")
     result = scene.update((Phase.STAGING, step), disturb)
     assert result.outcome in (Outcome.SUCCEEDED, Outcome.ABORTED), result
-    scene.check(result.outcome)
+    scene.check(left_by(result.outcome))
 
 
 @DISTURBANCES
@@ -130,7 +106,7 @@ def test_a_daemon_that_goes_while_switching(
     scene = Scene(daemon, f"{registry_host}/good")
     result = scene.update((Phase.SWITCHING, step), disturb)
     assert result.outcome in (Outcome.SUCCEEDED, Outcome.ROLLED_BACK), result
-    scene.check(result.outcome)
+    scene.check(left_by(result.outcome))
 
 
 @DISTURBANCES
@@ -141,7 +117,7 @@ def test_a_daemon_that_goes_while_committing(
     scene = Scene(daemon, f"{registry_host}/good")
     result = scene.update((Phase.COMMITTING, step), disturb)
     assert result.outcome is Outcome.SUCCEEDED, result
-    scene.check(result.outcome)
+    scene.check(left_by(result.outcome))
 
 
 @DISTURBANCES
@@ -152,7 +128,7 @@ def test_a_daemon_that_goes_while_restoring(
     scene = Scene(daemon, f"{registry_host}/crash")
     result = scene.update((Phase.RESTORING, step), disturb)
     assert result.outcome is Outcome.ROLLED_BACK, result
-    scene.check(result.outcome)
+    scene.check(left_by(result.outcome))
 
 
 @pytest.mark.parametrize("step", STEPS.discarding)
@@ -160,4 +136,4 @@ def test_a_daemon_that_goes_while_discarding(daemon: Dockerd, registry_host: str
     scene = Scene(daemon, f"{registry_host}/gone")
     result = scene.update((Phase.DISCARDING, step), restart)
     assert result.outcome is Outcome.ABORTED, result
-    scene.check(result.outcome)
+    scene.check(left_by(result.outcome))

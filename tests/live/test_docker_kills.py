@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-import docker
 import pytest
 
 from safeupdater.backends.docker.backend import STEPS
@@ -25,8 +24,7 @@ from safeupdater.domain.operation import Phase
 from safeupdater.stores import open_store
 from testbed.docker import Dockerd
 from testbed.killed_updater import VARIABLE
-from testbed.processes import wait_until
-from tests.support.releases import NEW, OLD, connect, released
+from tests.support.releases import NEW, OLD, OneContainer, released
 
 ROOT = Path(__file__).resolve().parents[2]
 MOMENTS = ("before", "after")
@@ -62,27 +60,12 @@ def releases(daemon: Dockerd) -> Iterator[str]:
         yield host
 
 
-class Scene:
-    """A host with one container, which keeps data in a nameless volume, and a store in a file."""
+class Scene(OneContainer):
+    """A host with one container and a store in a file, and processes that update it."""
 
     def __init__(self, daemon: Dockerd, repository: str, store: Path) -> None:
-        self.daemon, self.repository = daemon, repository
+        super().__init__(daemon, repository)
         self.store = f"sqlite:///{store}"
-        self.client = connect(daemon)
-        for container in self.client.containers(all=True):
-            self.client.remove_container(container["Id"], force=True, v=True)
-        for image in self.client.images("safeupdater/keep"):
-            self.client.remove_image(image["Id"], force=True)
-        if not self.client.images(f"{repository}:{OLD}"):
-            self.client.pull(f"{repository}:{OLD}")
-        for image in self.client.images(f"{repository}:{NEW}"):
-            self.client.remove_image(image["Id"], force=True)
-        host_config = self.client.create_host_config(restart_policy={"Name": "always"})
-        made = self.client.create_container(
-            f"{repository}:{OLD}", name="web", volumes=["/kept"], host_config=host_config
-        )
-        self.client.start(made["Id"])
-        self.before = self.client.inspect_container("web")
 
     def killed(self, job: str, point: str, *, restarts: bool = False) -> None:
         """A process that dies at that point, and nowhere else; the daemon restarts then, where it does."""
@@ -105,24 +88,10 @@ class Scene:
         )  # fmt: skip
 
     def check(self, version: str) -> None:
-        """That version runs under the name, alone, with its volume; nothing else is left or open."""
-        assert wait_until(self._runs, timeout_s=15), "nothing runs"
-        found = self.client.inspect_container("web")
-        assert found["Config"]["Image"] == f"{self.repository}:{version}"
-        assert (found["Id"] == self.before["Id"]) is (version == OLD)
-        assert len(self.client.containers(all=True)) == 1, "leftovers"
-        assert found["HostConfig"]["RestartPolicy"]["Name"] == "always"
-        assert found["Mounts"][0]["Name"] == self.before["Mounts"][0]["Name"]
-        if version == OLD:
-            assert not self.client.images("safeupdater/keep"), "the old image is kept for nothing"
+        """As it says there; and no operation is open."""
+        super().check(version)
         with closing(open_store(self.store)) as store:
             assert store.unfinished() == ()
-
-    def _runs(self) -> bool:
-        try:
-            return bool(self.client.inspect_container("web")["State"]["Running"])
-        except docker.errors.NotFound:
-            return False
 
 
 @killed_at(points(Phase.STAGING))
