@@ -338,13 +338,16 @@ class Checker:
         if verdict.verdict is not Verdict.COMMIT:
             return
         behaviour = self._behaviour(events[0])
-        # A daemon restart between two looks starts a release that had exited again.
-        exits = behaviour.exits_after_s is not None and not self.restarts
+        exits = behaviour.exits_after_s is not None and not self._is_revived(behaviour)
         is_good = behaviour.startable and not exits and behaviour.ready_after_s is not None
         self.holds("I10", is_good, f"committed a bad release: {behaviour}")
         self.holds("I10", verdict.tally.ok >= 3, f"committed on {verdict.tally}")
         ready = any(type(event).__name__ == "BecameReady" for event in events)
         self.holds("I10", ready, "committed without ever being ready")
+
+    def _is_revived(self, behaviour: Behaviour) -> bool:
+        """Whether a daemon restart between two looks may have started again what had exited by itself."""
+        return behaviour.exits_after_s is not None and self.restarts > 0
 
     def _behaviour(self, opened: OperationPlanned) -> Behaviour:
         return self.world.behaviours.get(opened.planned.changes[0].new.digest or "", Behaviour())
@@ -410,7 +413,8 @@ class Checker:
             self.holds("I1", container.config == wanted_config, "the configuration is not the user's")
             self.holds("I1", container.restart == original.restart, f"restart policy {container.restart}")
             # A version that the surroundings broke meanwhile may be down through no doing of ours.
-            is_broken = not self.world.behaviour_of(container).startable
+            behaviour = self.world.behaviour_of(container)
+            is_broken = not behaviour.startable or self._is_revived(behaviour)
             as_before = is_broken or container.running == original.running
             self.holds("I1", as_before, f"running: {container.running}")
         leftovers = [

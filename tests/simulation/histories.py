@@ -16,7 +16,9 @@ from safeupdater.domain.operation import (
     BecameReady,
     Finished,
     OperationSettings,
+    Phase,
     Resolution,
+    StepIntended,
     VerdictReached,
 )
 from safeupdater.errors import RollbackError, StoreError
@@ -43,7 +45,11 @@ _SWITCHING_CALLS = (18, 24)
 """Those of them around the moment at which the new version takes the place of the old one."""
 _MEDDLERS = (None, None, Fault.ABORT, Fault.EDITED, Fault.LEASE_LOST, *[Fault.RESTART] * 3)
 _LATE = (*DEATHS, Fault.ABORT, Fault.ABORT, *[Fault.RESTART] * 4)
+_LATEST = (*DEATHS, *[Fault.RESTART] * 4)
 _BETWEEN_ROUNDS_S = (600.0, 4000.0, 9000.0, 30_000.0)
+_PLAGUES = ((CRASHES,), (GOOD, CRASHES, CRASHES, CRASHES))
+_BETWEEN_PLAGUES_S = (600.0, 600.0, 4000.0)
+"""Within the hour of the breaker, where nothing else holds up the targets that were spared, and after it."""
 _HOOKS_THAT_FAIL = (*[frozenset[str]()] * 8, frozenset({"dump"}), frozenset({"announce"}))
 
 
@@ -70,6 +76,8 @@ class History:
     meddler: Fault | None = None
     rounds: int = 0
     """How often newer releases appear when everything has ended."""
+    pauses_s: tuple[float, ...] = _BETWEEN_ROUNDS_S
+    """How long after that, one of them each time."""
     releases: int = 1
     blind: bool = False
     """Nothing can be seen of the new version while it is watched, until a verdict is held."""
@@ -87,10 +95,11 @@ class History:
         anywhere, switching = self.random.randint(1, _CALLS), self.random.randint(*_SWITCHING_CALLS)
         self.lone = self.random.choice((0, 0, 0, anywhere, switching))
         counts, releases = ((1,), (GOOD, GOOD, CRASHES)) if self.lone else (_TARGETS, BEHAVIOURS)
-        # In some everything that is released is bad.
+        # In some all or most of what is released is bad.
         is_plague = not self.lone and self.random.random() < 0.1
         if is_plague:
-            counts, releases = (3, 5), (CRASHES,)
+            counts, releases = (5,), self.random.choice(_PLAGUES)
+            self.pauses_s = _BETWEEN_PLAGUES_S
         behaviours = tuple(self.random.choice(releases) for _ in range(self.random.choice(counts)))
         settings: OperationSettings = self.random.choice((SETTINGS, SETTINGS, HOLDING, PROBED))
         self.harness = Harness(
@@ -117,9 +126,11 @@ class History:
         """Whether something happens at this crossing of a seam."""
         if self.lone:
             return self._once(name)
-        if self.late and self._is_decided() and self.random.random() < 0.1:
-            self.late -= 1
-            return self.random.choice(DEATHS if name.startswith("file.") else _LATE)
+        if self.late and self._is_decided():
+            faults, share = (_LATEST, 0.5) if self._is_cleaning_up() else (_LATE, 0.1)
+            if self.random.random() < share:
+                self.late -= 1
+                return self.random.choice(DEATHS if name.startswith("file.") else faults)
         if self.blind and name == "world.observe" and self._is_watching():
             return Fault.SILENT
         if name.startswith("file.") and self.meddler is not None:
@@ -144,6 +155,11 @@ class History:
         events = self.harness.checker.journals.get(self.harness.checker.turn, ())
         kinds = [type(event) for event in events]
         return VerdictReached in kinds and Finished not in kinds
+
+    def _is_cleaning_up(self) -> bool:
+        """Whether the operation whose turn it is has its version and begins to remove what is left."""
+        events = self.harness.checker.journals.get(self.harness.checker.turn, ())
+        return isinstance(events[-1], StepIntended) and events[-1].phase is Phase.DISCARDING
 
     def _once(self, name: str) -> Fault | None:
         is_counted = name.startswith("world.") or name == "store.append"
@@ -214,7 +230,7 @@ class History:
             return False
         self.rounds -= 1
         self.releases += 1
-        self.harness.clock.advance(self.random.choice(_BETWEEN_ROUNDS_S))
+        self.harness.clock.advance(self.random.choice(self.pauses_s))
         for number in range(len(self.harness.planned)):
             is_same = self.random.random() < (0.6 if self.blind else 0.3)
             behaviour = None if is_same else self.random.choice((*BEHAVIOURS, CRASHES, CRASHES, CRASHES))
