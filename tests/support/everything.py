@@ -191,7 +191,7 @@ def _own_entrypoint(host: Host) -> Body:
     """An entrypoint alone, which drops the image's command, on the host's network."""
     serve = ["/bin/sh", "-c", "trap 'exit 0' TERM; while true; do /bin/busybox sleep 1; done"]
     return {
-        "Entrypoint": serve, "Shell": ["/bin/busybox", "sh", "-c"],
+        "Entrypoint": serve, "Shell": ["/bin/busybox", "sh", "-c"], "Domainname": "example.test",
         "HostConfig": {"NetworkMode": "host", "RestartPolicy": {"Name": "always"}},
     }  # fmt: skip
 

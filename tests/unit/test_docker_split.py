@@ -161,6 +161,17 @@ def test_what_the_daemon_made_up_is_left_to_it() -> None:
     assert wanted.config["Labels"]["com.docker.compose.image"] == "sha256:new"
 
 
+@pytest.mark.parametrize(
+    ("mode", "kept"), [("front", "example.test"), ("host", "example.test"), (f"container:{'e' * 64}", None)]
+)
+def test_a_domain_stays_though_the_host_name_was_made_up(mode: str, kept: str | None) -> None:
+    member = _member(NetworkMode=mode)
+    member.inspect["Config"]["Domainname"] = "example.test"
+    wanted = _successor(member)
+    assert "Hostname" not in wanted.config
+    assert wanted.config.get("Domainname") == kept
+
+
 def test_a_network_that_was_named_by_its_id_is_still_the_first_one() -> None:
     assert _successor(_member(NetworkMode="f" * 64)).primary == "front"
 

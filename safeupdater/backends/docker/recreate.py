@@ -86,12 +86,13 @@ def successor(
 
 def _config(member: Member, host_config: Json) -> Json:
     config = user_config(member.config, member.image_config)
-    mode = str(host_config.get("NetworkMode") or "")
+    is_shared = str(host_config.get("NetworkMode") or "").startswith("container:")
     is_generated = config.get("Hostname") in (member.id[:12], *member.generated_hostnames)
-    if is_generated or mode.startswith("container:") or host_config.get("UTSMode"):
+    if is_generated or is_shared or host_config.get("UTSMode"):
         config.pop("Hostname", None)
+    if is_shared:
+        # The daemon fills these in from the container whose network it is; it makes up no domain otherwise.
         config.pop("Domainname", None)
-    if mode.startswith("container:"):
         config.pop("MacAddress", None)
         config["ExposedPorts"] = {}
     else:
