@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
@@ -9,6 +10,8 @@ import attrs
 
 _NAMED_AT_MOST = 3
 _LONGEST_NAME = 80
+# Runtimes read the number as Go's strconv.Atoi does: 00 and +0 are 0 too (moby/sys user, GetExecUser).
+_ROOT = re.compile(r"root|[+-]?0+|", re.ASCII)
 
 
 @attrs.frozen(kw_only=True)
@@ -63,7 +66,7 @@ def image_changes(before: ImageDefaults, after: ImageDefaults) -> tuple[ImageCha
 
 def is_root(user: str | None) -> bool:
     """Whether a ``USER`` is root; none at all is."""
-    return (user or "").partition(":")[0] in ("", "0", "root")
+    return _ROOT.fullmatch((user or "").partition(":")[0]) is not None
 
 
 def _user(before: ImageDefaults, after: ImageDefaults) -> Iterator[ImageChange]:

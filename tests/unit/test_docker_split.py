@@ -97,7 +97,7 @@ def test_splitting_and_filling_in_again_gives_the_same_container(user: Any, imag
     [
         ("", "app", "", True), ("", "app", "root", True), ("", "1000:1000", "0:0", True),
         ("", "app", "other", False),
-        ("", "", "", False), ("app", "app", "root", False),
+        ("", "", "", False), ("app", "app", "root", False), ("", "app", "000:7", True),
     ],
 )  # fmt: skip
 def test_only_an_image_that_brings_root_is_a_gain(mine: str, old: str, new: str, gains: bool) -> None:
