@@ -19,6 +19,7 @@ from safeupdater.domain.operation import (
     OperationPlanned,
     Outcome,
     Phase,
+    PreflightPassed,
     Resumed,
     SnapshotCaptured,
     StepDone,
@@ -60,6 +61,10 @@ class Storyteller:
     def _tell(self, entry: JournalEntry) -> None:
         if entry.operation_id not in self._began:
             self._begin(entry)
+        if isinstance(entry.event, PreflightPassed):
+            # Now, while nothing is touched: what gets lost is told too late once it is lost.
+            for warning in entry.event.warnings:
+                self._print("!", "yellow", f"{self._whose(entry.target_id)}{warning}")
         line = self._line(entry)
         if line is not None:
             mark, style, message = line

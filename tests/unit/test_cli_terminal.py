@@ -21,7 +21,15 @@ from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.asset import Asset, AssetType, UpdateRecord
 from safeupdater.domain.change import VersionChangeType
 from safeupdater.domain.health import Tally
-from safeupdater.domain.operation import BecameReady, Finished, JournalEntry, Outcome, Resumed
+from safeupdater.domain.operation import (
+    BecameReady,
+    Finished,
+    JournalEntry,
+    Outcome,
+    PreflightPassed,
+    Resumed,
+    SnapshotCaptured,
+)
 from safeupdater.protocols import Progress
 from safeupdater.update.executor import Progressed
 from tests.support.cli import Shell
@@ -194,6 +202,22 @@ def test_lines_say_whose_they_are_while_several_updates_are_under_way() -> None:
         "0 s  ✓ api: ready (running); now it is watched",
         "0 s  ✓ done: the new version runs and was watched",
     ]
+
+
+def test_a_warning_is_told_before_anything_is_touched() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    storyteller = Storyteller(console)
+    for event in (PreflightPassed(warnings=("3 files get lost",)), SnapshotCaptured(sha256="0" * 64)):
+        storyteller.notify(
+            JournalEntry(
+                operation_id="op-1", target_id="docker://h/web", version=1, position=1, at=AT, epoch=1,
+                event=event,
+            )
+        )  # fmt: skip
+    assert isinstance(console.file, io.StringIO)
+    _, _, warning, stored = console.file.getvalue().splitlines()
+    assert warning.strip() == "! 3 files get lost"
+    assert stored.endswith("before anything is touched")
 
 
 def test_a_single_update_is_told_without_repeating_its_name(shell: Shell) -> None:
