@@ -162,7 +162,7 @@ def _registries(session: Session, inventory: Inventory) -> Iterator[Check]:
     """Each registry that something running comes from, asked for the tags of one image."""
     samples: dict[str, ImageReference] = {}
     for asset in inventory.assets():
-        if isinstance(asset.image, ImageReference):
+        if isinstance(asset.image, ImageReference) and not asset.metadata.get("local_build"):
             samples.setdefault(asset.image.registry, asset.image)
     try:
         answers = session.tags.lookup_many(samples.values()) if samples else {}

@@ -19,7 +19,7 @@ from safeupdater.protocols import ScanReport, StateStore, Stored
 from safeupdater.update.accounts import update_asset
 
 _KEPT_WHILE_UNCHANGED = frozenset({AssetStatus.UPDATE_AVAILABLE, AssetStatus.ROLLED_BACK})
-_NOT_FOLLOWED = frozenset({"disabled", "pinned_by_digest"})
+_NOT_FOLLOWED = frozenset({"disabled", "local_build", "pinned_by_digest"})
 """Why nothing is looked for: that is no failure to find out, so nothing is on offer."""
 
 _TRIES = 10

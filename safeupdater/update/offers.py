@@ -212,6 +212,9 @@ def _not_comparable(asset: Asset, policy: AssetPolicy) -> UnknownAsset | None:
         return _unknown(asset, "disabled", "the policy does not look after it (enabled: false)")
     if isinstance(asset.image, ImageReference) and asset.image.tag is None:
         return _unknown(asset, "pinned_by_digest", "it is pinned to a digest and names no tag to follow")
+    if asset.metadata.get("local_build"):
+        # Whoever owns that name at a registry need not be who built it; nor is it the registry's to know.
+        return _unknown(asset, "local_build", "its image was built on its host: no registry is asked for it")
     return None
 
 

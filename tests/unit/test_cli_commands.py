@@ -7,14 +7,17 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from safeupdater.backends.memory import Behaviour, MemoryBackend, MemoryWorld
 from safeupdater.cli.text import minute, short_hosts
 from safeupdater.config import Policy
+from safeupdater.protocols import ScanReport
 from safeupdater.registries.oci import RateLimit
 from safeupdater.stores.jsonfile import JsonFileStore
 from safeupdater.stores.open import open_store
+from safeupdater.update.inventory import Inventory
 from safeupdater.update.updater import Updater
 from tests.support.cli import Shell
 
@@ -630,6 +633,18 @@ def test_doctor_says_what_a_registry_says_is_left_of_the_allowance(shell: Shell)
     assert "; 63 of 100 requests left in 6 h" in shell("doctor").out
     tags.rate_limits = lambda: {"docker.io": RateLimit(), "quay.io": RateLimit(limit=1, remaining=1)}
     assert "requests left" not in shell("doctor").out
+
+
+def test_doctor_asks_no_registry_for_what_was_built_on_its_host(shell: Shell) -> None:
+    shell.world.run("own", "registry.example/own:1.0.0")
+    shell("scan")
+    store = open_store(f"sqlite:///{shell.directory}/safeupdater/state.db", shell.clock)
+    inventory = Inventory(store)
+    (own,) = (asset for asset in inventory.assets() if asset.name == "own")
+    built = attrs.evolve(own, metadata={"local_build": True})
+    inventory.record(ScanReport(assets=(built,), scope=own.id, complete=False), shell.clock.now())
+    store.close()
+    assert "registry.example" not in shell("doctor").out
 
 
 def test_doctor_names_what_is_unfinished_and_what_helps(shell: Shell) -> None:

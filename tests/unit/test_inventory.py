@@ -244,7 +244,7 @@ def test_a_check_that_failed_keeps_what_was_on_offer_and_says_why(store: MemoryS
     assert (found.status, found.available_version, found.unknown_cause) == (AssetStatus.HEALTHY, None, None)
 
 
-@pytest.mark.parametrize("code", ["disabled", "pinned_by_digest"])
+@pytest.mark.parametrize("code", ["disabled", "local_build", "pinned_by_digest"])
 def test_what_is_not_followed_has_nothing_on_offer(store: MemoryStore, code: str) -> None:
     inventory = Inventory(store)
     inventory.record(report(asset(status=AssetStatus.UPDATE_AVAILABLE, available_version="1.1.0")), NOW)

@@ -173,6 +173,13 @@ def test_an_asset_that_is_pinned_by_digest_is_unknown() -> None:
     assert unknown_code(plan(pinned, {"example/web": STEPS})) == "pinned_by_digest"
 
 
+def test_no_registry_is_asked_for_what_was_built_on_its_host() -> None:
+    tags = CountingTags(registry({"example/web": STEPS}))
+    built = asset(digests=frozenset(), metadata={"local_build": True})
+    assert unknown_code(plan(built, tags)) == "local_build"
+    assert tags.listed == tags.resolved == []
+
+
 def test_a_disabled_asset_is_unknown_and_no_registry_is_asked() -> None:
     tags = CountingTags(registry({"example/web": STEPS}))
     made = plan(asset(), tags, {"enabled": False})
