@@ -225,6 +225,16 @@ def _fleeting_dependant(daemon: FakeDocker) -> None:
     )
 
 
+@pytest.mark.parametrize("owner", ["com.docker.swarm.task.id", "io.kubernetes.pod.uid"])
+def test_a_dependant_that_somebody_else_manages_cannot_follow(owner: str) -> None:
+    bench = Bench()
+    identity = bench.daemon.run("web", f"{APP}:1.0.0")
+    bench.daemon.run(
+        "side", f"{APP}:1.0.0", Labels={owner: "x"}, HostConfig={"NetworkMode": f"container:{identity}"}
+    )
+    assert bench.refusal() == (StepStatus.REFUSED, "dependant")
+
+
 def _built_here(daemon: FakeDocker) -> None:
     daemon.build(f"{APP}:dev")
     daemon.run("web", f"{APP}:dev")
@@ -376,6 +386,19 @@ def test_warnings_say_what_will_be_different_or_lost() -> None:
         assert piece in text, piece
     assert "/tmp/x" not in text
     assert "/run/app.pid" not in text
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_only_who_wants_to_be_restarted_with_it_is_named(restart: bool) -> None:
+    bench = Bench()
+    labels = {"com.docker.compose.project": "shop", "com.docker.compose.service": "web"}
+    needs = f"db:service_healthy:true,web:service_started:{restart}".lower()
+    bench.daemon.run("web", f"{APP}:1.0.0", Labels=labels, HostConfig={"PublishAllPorts": True})
+    others = {"com.docker.compose.service": "api", "com.docker.compose.depends_on": needs}
+    bench.daemon.run("api", f"{APP}:1.0.0", Labels={**labels, **others})
+    text = "\n".join(bench.backend.preflight(bench.drive().operation).warnings)
+    assert ("api wants to be restarted" in text) is restart
+    assert "ports that Docker chooses" in text
 
 
 # --- staging -----------------------------------------------------------------------------------------------
@@ -665,6 +688,19 @@ def test_a_change_by_somebody_else_before_the_switch_wins() -> None:
     assert "web" in bench.daemon.running()
 
 
+def test_a_container_that_joined_its_network_meanwhile_is_not_cut_off() -> None:
+    bench = Bench()
+    identity = bench.daemon.run("web", f"{APP}:1.0.0")
+    drive = bench.drive()
+    drive.capture()
+    drive.perform(Phase.STAGING)
+    bench.daemon.run("side", f"{APP}:1.0.0", HostConfig={"NetworkMode": f"container:{identity}"})
+    with pytest.raises(StepStopped, match="side began to share a network") as stopped:
+        drive.perform(Phase.SWITCHING)
+    assert stopped.value.outcome.status is StepStatus.SUPERSEDED
+    assert {"web", "side"} <= set(bench.daemon.running())
+
+
 @pytest.mark.parametrize(("recreated", "status"), [(False, StepStatus.GONE), (True, StepStatus.SUPERSEDED)])
 def test_a_target_that_somebody_removed_is_left_alone(recreated: bool, status: StepStatus) -> None:
     bench = Bench()
@@ -850,6 +886,10 @@ def test_a_web_server_that_is_no_docker_daemon_is_told_apart_in_one_sentence(pag
     with pytest.raises(BackendError, match=r"not a Docker daemon.*DOCKER_HOST") as raised:
         bench.make_backend().api.version
     assert raised.value.code == "malformed_answer"
+
+
+def test_a_daemon_is_no_web_site_for_which_a_proxy_or_netrc_is_asked() -> None:
+    assert connect("tcp://127.0.0.1:1", environment={}).trust_env is False
 
 
 # --- keeping and collecting --------------------------------------------------------------------------------

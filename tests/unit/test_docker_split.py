@@ -147,6 +147,17 @@ def test_a_nameless_volume_is_attached_by_its_name() -> None:
     assert [(mount["Source"], mount["Target"]) for mount in mounts] == [("b" * 64, "/nameless")]
 
 
+def test_the_new_images_files_are_not_copied_into_an_old_volume() -> None:
+    (mount,) = _successor(_member()).host_config["Mounts"]
+    assert mount["VolumeOptions"]["NoCopy"] is True
+
+
+def test_a_nameless_volume_asked_for_among_the_binds_is_attached_once() -> None:
+    wanted = _successor(_member(Binds=["named:/data", "/nameless"]))
+    assert wanted.host_config["Binds"] == ["named:/data"]
+    assert [mount["Source"] for mount in wanted.host_config["Mounts"]] == ["b" * 64]
+
+
 def test_a_nameless_volume_asked_for_as_a_mount_keeps_its_options() -> None:
     asked = {"Type": "volume", "Target": "/nameless", "VolumeOptions": {"Labels": {"a": "b"}}}
     mounts = _successor(_member(Mounts=[asked])).host_config["Mounts"]
