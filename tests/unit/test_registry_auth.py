@@ -313,6 +313,23 @@ def test_a_redirect_carries_no_login_to_another_origin(world: World, redirect: i
     assert json.dumps([dict(each.headers) for each in cdn.seen]).count("pa55") == 0
 
 
+def test_a_challenge_from_where_we_were_sent_is_not_answered_at_the_registry(world: World) -> None:
+    challenge = (("WWW-Authenticate", 'Basic realm="cdn"'),)
+    world.serve(lambda *_: Reply(status=401, headers=challenge), host="cdn.example", address="93.184.216.70")
+    server = world.serve(
+        lambda exchange, reply: (
+            Reply(status=307, headers=(("Location", "https://cdn.example/blob"),))
+            if exchange.kind == "blob"
+            else reply
+        )
+    )
+    server.repository("shop/app").add_image("1.0.0")
+    with pytest.raises(RegistryError):
+        world.client({REGISTRY: LOGIN}).image_config(APP)
+    assert len(server.asked("blob")) == 1
+    assert {each.authorization for each in server.seen} == {""}
+
+
 @pytest.mark.parametrize(
     "location",
     [
