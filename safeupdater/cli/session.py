@@ -23,10 +23,10 @@ from safeupdater.cli.text import clean_lines
 from safeupdater.config.named import BUILT_IN_REGISTRY, named_facts, named_registry
 from safeupdater.config.policy import Policy
 from safeupdater.config.variables import refuse_unknown
+from safeupdater.config.wiring import store_at
 from safeupdater.observers.scrubbing import Scrubber, secrets_in
 from safeupdater.protocols import Backend, Clock, FactSource, Observer, StateStore, TagSource
 from safeupdater.registries.oci.credentials import stored_secrets
-from safeupdater.stores import open_store
 from safeupdater.stores.clock import SystemClock
 from safeupdater.update.updater import Updater
 
@@ -183,7 +183,7 @@ class Session:
         """The store alone; one for ``reading`` needs no turn where there is one writer at a time."""
         url = self.store_url
         options = {"read_only": True} if reading and url.startswith("json:") else {}
-        store = open_store(url, self.world.clock, **options)
+        store = store_at(url, self.world.clock, self.world.environ, **options)
         try:
             yield store
         finally:

@@ -12,6 +12,7 @@ VARIABLES: Mapping[str, str] = {
     "SAFEUPDATER_BACKEND": "where to look, separated by blanks",
     "SAFEUPDATER_POLICY": "the policy file",
     "SAFEUPDATER_STORE": "the store's URL",
+    "SAFEUPDATER_SEAL_KEY": "what seals snapshots in an SQL store: 32 bytes in base64",
     "SAFEUPDATER_REGISTRY": "where newer versions are looked for: oci, or a plugin",
     "SAFEUPDATER_REGISTRIES": "a file with what is special about single registries",
     "SAFEUPDATER_FACTS": "plugins that know facts which gates need, separated by blanks",

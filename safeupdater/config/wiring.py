@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 import time
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from safeupdater.config.variables import refuse_unknown
+from safeupdater.errors import ConfigurationError
 from safeupdater.protocols import Clock, HealthChecks, Hooks, PolicySource, StateStore, TagSource
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 BACKEND_VARIABLE = "SAFEUPDATER_BACKEND"
 FACTS_VARIABLE = "SAFEUPDATER_FACTS"
 REGISTRY_VARIABLE = "SAFEUPDATER_REGISTRY"
+SEAL_VARIABLE = "SAFEUPDATER_SEAL_KEY"
 STORE_VARIABLE = "SAFEUPDATER_STORE"
 
 
@@ -32,6 +35,31 @@ def store(clock: Clock) -> StateStore:
     from safeupdater.stores.memory import MemoryStore
 
     return MemoryStore(clock)
+
+
+def store_at(url: str, clock: Clock, environ: Mapping[str, str], **options: Any) -> StateStore:
+    """The store that a URL names; SQL ones seal snapshots with the key that the environment gives.
+
+    Raises:
+        ConfigurationError: the URL names no store, or the key is none.
+        StoreError: the store cannot be used.
+    """
+    from safeupdater.stores import open_store
+
+    key = environ.get(SEAL_VARIABLE)
+    if key and url.startswith(("postgres", "sqlite")):
+        options["seal_key"] = _seal_key(key)
+    return open_store(url, clock, **options)
+
+
+def _seal_key(text: str) -> bytes:
+    try:
+        return base64.b64decode(text.strip(), validate=True)
+    except ValueError:
+        # The cause would show it.
+        raise ConfigurationError(
+            f"{SEAL_VARIABLE} is not base64: make one with head -c 32 /dev/urandom | base64, and keep it safe"
+        ) from None
 
 
 def policy() -> PolicySource:
@@ -88,7 +116,6 @@ def from_env(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The arguments of ``Updater`` that an environment names."""
     from safeupdater.config.named import BUILT_IN_REGISTRY, named_backends, named_facts, named_registry
     from safeupdater.config.policy import Policy
-    from safeupdater.stores import open_store
 
     environ = os.environ if environ is None else environ
     refuse_unknown(environ)
@@ -98,7 +125,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
         "policy": Policy.find(environ=environ),
         "tags": named_registry(environ.get(REGISTRY_VARIABLE) or BUILT_IN_REGISTRY, environ),
         "facts": named_facts(_words(environ, FACTS_VARIABLE), environ),
-        "store": open_store(environ.get(STORE_VARIABLE, "memory:"), own_clock),
+        "store": store_at(environ.get(STORE_VARIABLE, "memory:"), own_clock, environ),
         "clock": own_clock,
     }
 

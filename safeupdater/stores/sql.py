@@ -260,7 +260,8 @@ class SqlStore:
         if not self._allow_plain_snapshots:
             raise StoreError(
                 f"a snapshot holds secrets and {self._session.name} is a shared database: give "
-                "seal_key=, or say allow_plain_snapshots=True; the snapshot was not stored",
+                "seal_key= (SAFEUPDATER_SEAL_KEY), or say allow_plain_snapshots=True; "
+                "the snapshot was not stored",
                 code="snapshot_not_sealed",
             )
         return _text(data)
