@@ -204,6 +204,14 @@ def test_an_anonymous_token_is_not_fetched_from_a_forbidden_address(world: World
     assert set(world.network.attempts) == {("93.184.216.34", 443)}
 
 
+def test_an_anonymous_token_is_not_fetched_over_plain_http_for_an_https_registry(world: World) -> None:
+    server = world.serve(auth=Bearer(realm="http://auth.elsewhere.example/token"))
+    server.repository("shop/app", ["1.0.0"])
+    with pytest.raises(EgressDenied, match="over plain HTTP"):
+        world.client().get_available_tags(APP)
+    assert set(world.network.attempts) == {("93.184.216.34", 443)}
+
+
 def test_an_anonymous_token_may_come_from_another_public_host(world: World) -> None:
     tokens = world.serve(host="auth.elsewhere.example", address="93.184.216.50", auth=Bearer())
     server = world.serve(auth=Bearer(realm="https://auth.elsewhere.example/token"))
