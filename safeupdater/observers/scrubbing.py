@@ -30,7 +30,7 @@ _LOGINS = (
     (re.compile(r"(?i)\b(basic|bearer)\s+[a-z0-9._~+/=-]{16,}"), rf"\1 {REDACTED}"),
 )
 _NAMED = re.compile(
-    r"(?i)pass(?:word|wd|phrase)|secret|token|credential|authorization|private_?key|api_?key|cookie"
+    r"(?i)pass(?:word|wd|phrase)|secret|token|credential|authorization|(?:private|api|seal)_?key|cookie"
     r"|registry[-_]auth|docker_auth|dsn$"
 )
 # What only says where a secret is kept, or what it is called. A path is told by the directory that it begins

@@ -247,6 +247,7 @@ def test_the_environment_tells_which_values_are_secret() -> None:
         "DOCKER_AUTH_CONFIG": json.dumps({"auths": {"r": {"auth": pair}}}),
         "SAFEUPDATER_WEBHOOK_URL": f"https://chat/services/{SECRETS[1]}?t={urllib.parse.quote(SECRETS[2])}",
         "SAFEUPDATER_WEBHOOK_SECRET": SECRETS[3],
+        "SAFEUPDATER_SEAL_KEY": SECRETS[6],
         "SAFEUPDATER_STORE": f"postgresql://me:{urllib.parse.quote(SECRETS[4], safe='')}@db/s",
         "ACME_API_TOKEN": SECRETS[5],
         "POSTGRES_PASSWORD": "postgres",
@@ -254,7 +255,7 @@ def test_the_environment_tells_which_values_are_secret() -> None:
         "DOCKER_HOST": "unix:///run/docker.sock",
     }
     scrubber = Scrubber(secrets_in(environ))
-    for secret in SECRETS[:6]:
+    for secret in SECRETS[:7]:
         assert found_in(scrubber.text(f"a {secret} b"), [secret]) == [], secret
     kept = "postgres in /home/ann at unix:///run/docker.sock by the services of chat"
     assert scrubber.text(kept) == kept
