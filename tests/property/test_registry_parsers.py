@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from safeupdater.errors import RegistryError
@@ -102,6 +102,7 @@ def test_a_platform_is_read_or_refused_and_its_text_is_itself(text: str) -> None
 
 
 @given(st.text(max_size=60))
+@example("0\r/")
 def test_a_normalised_host_stays_as_it_is(key: str) -> None:
     host = normalized_host(key)
     assert host is None or normalized_host(host) == host

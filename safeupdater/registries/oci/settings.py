@@ -84,7 +84,7 @@ def normalized_host(key: str) -> str | None:
     """
     host = key.strip().removeprefix("https://").removeprefix("http://")
     host, _, path = host.partition("/")
-    if path.strip("/") not in ("", "v1", "v2"):
+    if path.strip("/") not in ("", "v1", "v2") or any(char.isspace() for char in host):
         return None
     host = host.lower()
     return DEFAULT_REGISTRY if host in _HUB_NAMES else host or None
