@@ -229,6 +229,7 @@ def document(**content: object) -> bytes:
         (index_of(*[("linux/amd64", SHA)] * 1001), OCI_INDEX),
         (index_of(("linux/amd64", SHA), config=CONFIG), OCI_INDEX),
         (document()[:-1] + b', "config": {}}', OCI_MANIFEST),
+        (document()[:-1] + b', "config": ' + json.dumps(CONFIG).encode() + b"}", OCI_MANIFEST),
         (document() + b"{}", OCI_MANIFEST),
         (b"\xff\xfe" + document(), OCI_MANIFEST),
     ],
