@@ -173,6 +173,12 @@ def test_a_registry_is_on_loopback_only_by_name_or_by_declaration() -> None:
         ("https://10.0.0.1", "https://9.0.0.1/", False),
         ("http://127.0.0.1:5000", "http://127.0.0.1:5000/token", True),
         ("http://127.0.0.1:5000", "http://127.0.0.1:5001/token", False),
+        (
+            "https://1.dkr.ecr.us-east-1.amazonaws.com",
+            "https://2.dkr.ecr.us-east-1.amazonaws.com/token",
+            False,
+        ),
+        ("https://mine.region.azurecr.io", "https://other.region.azurecr.io/token", False),
     ],
 )
 def test_credentials_go_only_to_whom_they_are_for(registry: str, realm: str, allowed: bool) -> None:
