@@ -192,6 +192,12 @@ def test_a_helper_may_give_an_identity_token(tmp_path: Path) -> None:
     assert login == Credentials(identity_token="idt")
 
 
+def test_what_a_helper_complains_of_is_not_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    environ = helper(tmp_path, """echo 'trying pa55 of ci' >&2; echo '{"Username":"ci","Secret":"pa55"}'""")
+    assert DockerConfig(b'{"credsStore":"test"}', origin="c", environ=environ).for_registry("reg.example")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_helper_without_a_login_leaves_it_to_the_file(tmp_path: Path) -> None:
     environ = helper(tmp_path, "echo credentials not found in native keychain; exit 1")
     content = {"credsStore": "test", "auths": {"reg.example": auth("file", "p")}}
