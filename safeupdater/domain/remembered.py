@@ -146,10 +146,11 @@ class Breaker:
     @property
     def latest(self) -> datetime | None:
         """The latest of all times here; None where nothing is known."""
-        times = [time for item in self.attempts for time in (item.started, item.ended)]
+        times = [item.ended for item in self.attempts] + [item.started for item in self.attempts]
         return max([*times, *filter(None, (self.opened, self.proven))], default=None)
 
     def by_clock(self, now: datetime) -> Breaker:
         """The same as this clock counts it."""
         latest = self.latest
-        return attrs.evolve(self, counted_from=latest and drawn(latest, self.counted_from, now))
+        counted_from = latest and drawn(latest, self.counted_from, now)
+        return self if counted_from == self.counted_from else attrs.evolve(self, counted_from=counted_from)

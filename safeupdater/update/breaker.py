@@ -36,6 +36,7 @@ _ENOUGH = _ROLLBACKS * _ONE_IN
 
 _TRIES = 100
 _LONG = timedelta(days=36_500)
+"""Nothing is drawn back further than that: the calendar begins somewhere."""
 
 
 def after(known: Breaker, attempt: Attempt, under_way: Starts, now: datetime) -> Breaker:
@@ -64,25 +65,33 @@ def tripped(known: Breaker, under_way: Starts, now: datetime) -> Breaker:
 
 
 def counted(known: Breaker, now: datetime) -> Breaker:
-    """What it comes to by this clock: nothing lies in the future, and ``opened`` is None while it is closed.
+    """What it comes to by this clock: nothing lies in the future, and ``opened`` is None while closed."""
+    known = _drawn(known.by_clock(now), now)
+    opened, proven = known.opened, known.proven
+    is_closed = opened is None or (proven is not None and proven >= opened + HOUR)
+    return Breaker(attempts=known.attempts, opened=None if is_closed else opened)
 
-    What lies in the future counts as now where it is the latest, and else as much earlier as it is.
+
+def _drawn(known: Breaker, now: datetime) -> Breaker:
+    """The same with what lies in the future drawn to where it counts.
+
+    That is ``counted_from`` for the latest of it, and for the rest as much earlier as it is.
     """
-    known = known.by_clock(now)
-    latest, counts_from = known.latest, known.counted_from
+    counted_from = known.counted_from
+    if counted_from is None:
+        return known
+    latest = known.latest or now
 
     def at(time: datetime) -> datetime:
-        if latest is None or counts_from is None or time <= now:
-            return time
-        return counts_from - min(latest - time, _LONG)
+        return time if time <= now else counted_from - min(latest - time, _LONG)
 
-    attempts = tuple(
-        attrs.evolve(item, started=at(item.started), ended=at(item.ended)) for item in known.attempts
+    return Breaker(
+        attempts=tuple(
+            attrs.evolve(item, started=at(item.started), ended=at(item.ended)) for item in known.attempts
+        ),
+        opened=known.opened and at(known.opened),
+        proven=known.proven and at(known.proven),
     )
-    opened = at(known.opened) if known.opened else None
-    if opened is not None and known.proven is not None and at(known.proven) >= opened + HOUR:
-        opened = None
-    return Breaker(attempts=attempts, opened=opened)
 
 
 def _opened(known: Breaker, now: datetime) -> Breaker:
