@@ -17,6 +17,13 @@ def index_of(*entries: tuple[str, str], media_type: str = OCI_INDEX, **more: obj
     return json.dumps({"schemaVersion": 2, "mediaType": media_type, "manifests": manifests, **more}).encode()
 
 
+def nesting(inner: str, *entries: tuple[str, str]) -> bytes:
+    """An index with these manifests and another index."""
+    made = json.loads(index_of(*entries))
+    made["manifests"].append({"digest": inner, "size": 1, "mediaType": OCI_INDEX})
+    return json.dumps(made).encode()
+
+
 def as_platform(text: str) -> dict[str, str]:
     """A platform as an index writes it."""
     return dict(zip(("os", "architecture", "variant"), text.split("/"), strict=False))

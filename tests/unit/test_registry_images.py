@@ -25,7 +25,7 @@ from safeupdater.registries.oci.manifests import (
 )
 from testbed.registry_world import World, image
 from testbed.scripted_registry import Exchange, Filter, Reply, digest_of
-from tests.support.indexes import add_index, as_platform, index_of
+from tests.support.indexes import add_index, as_platform, index_of, nesting
 
 APP = image("shop/app:1.0.0")
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -171,6 +171,32 @@ def test_an_index_inside_an_index_is_not_followed(world: World) -> None:
     repository.add_document("1.0.0", OCI_INDEX, index_of(("linux/amd64", inner)))
     with pytest.raises(MalformedResponse, match="inside an index"):
         world.client().image_config(APP, "linux/amd64")
+
+
+ARM = ("linux/arm64", SHA)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (nesting(SHA), "there are only indexes inside the index, which are not followed"),
+        (nesting(SHA, ARM), "only for linux/arm64, and there are indexes inside the index, which are not"),
+        (index_of(("unknown/unknown", SHA)), "the index names no image for any platform"),
+    ],
+    ids=["nested only", "nested too", "attestations only"],
+)
+def test_an_index_that_offers_no_image_says_what_it_has(world: World, body: bytes, words: str) -> None:
+    world.serve().repository("shop/app").add_document("1.0.0", OCI_INDEX, body)
+    with pytest.raises(RegistryError, match=f"not built for linux/amd64, {words}") as raised:
+        world.client().resolve(APP, "linux/amd64")
+    assert raised.value.code == "no_platform"
+
+
+@pytest.mark.parametrize("body", [nesting(SHA), index_of()], ids=["nested", "empty"])
+def test_an_index_of_no_image_has_no_config(world: World, body: bytes) -> None:
+    world.serve().repository("shop/app").add_document("1.0.0", OCI_INDEX, body)
+    with pytest.raises(MalformedResponse, match=r"has no image: the(re are only indexes| index names no)"):
+        world.client().image_config(APP)
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ class Images:
         digest = document.config_digest
         config = self._configs.get((scope.image.name, digest), lambda: self._asked_config(scope, digest))
         if wanted is not None and not (config.platform and wanted.runs(config.platform)):
-            raise _no_platform(scope, wanted, [str(config.platform or "an unknown platform")])
+            raise _no_platform(scope, wanted, f"only for {config.platform or 'an unknown platform'}")
         if not document.foreign_layers:
             return config
         defaults = attrs.evolve(config.defaults, foreign_layers=document.foreign_layers)
@@ -183,19 +183,28 @@ class Images:
 def _child(index: Index, wanted: Platform, scope: _Scope) -> str:
     digest = index.digest_for(wanted)
     if digest is None:
-        raise _no_platform(scope, wanted, [str(platform) for platform, _ in index.platforms[:20]])
+        raise _no_platform(scope, wanted, _offered(index))
     return digest
+
+
+def _offered(index: Index) -> str:
+    """What there is instead of the platform that was looked for, in words."""
+    nested = "indexes inside the index, which are not followed" if index.has_nested else ""
+    if not index.platforms:
+        return f"there are only {nested}" if nested else "the index names no image for any platform"
+    named = ", ".join(str(platform) for platform, _ in index.platforms[:20])
+    return f"only for {named}" + (nested and f", and there are {nested}")
 
 
 def _representative(index: Index, scope: _Scope) -> Platform:
     """The platform that stands for an image when nobody says which one runs."""
     if not index.platforms:
-        raise MalformedResponse(f"{scope.image} is an index of no image")
+        raise MalformedResponse(f"{scope.image} has no image: {_offered(index)}")
     return _USUAL if index.digest_for(_USUAL) is not None else index.platforms[0][0]
 
 
-def _no_platform(scope: _Scope, wanted: Platform, offered: list[str]) -> RegistryError:
+def _no_platform(scope: _Scope, wanted: Platform, offered: str) -> RegistryError:
     return RegistryError(
-        f"{scope.image} is not built for {wanted}, only for {', '.join(offered)}: choose another tag",
+        f"{scope.image} is not built for {wanted}, {offered}: choose another tag",
         code="no_platform", image=str(scope.image), platform=str(wanted),
     )  # fmt: skip

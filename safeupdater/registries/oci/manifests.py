@@ -66,10 +66,14 @@ class Manifest:
 
 @attrs.frozen(kw_only=True)
 class Index:
-    """Several images under one digest: the manifest digest of each platform, in the index's order."""
+    """Several images under one digest: the manifest digest of each platform, in the index's order.
+
+    ``has_nested`` says that there are indexes among its entries too, which are not followed.
+    """
 
     digest: str
     platforms: tuple[tuple[Platform, str], ...]
+    has_nested: bool = False
 
     def digest_for(self, platform: Platform) -> str | None:
         """The manifest digest for a platform; None where the index has none."""
@@ -131,7 +135,8 @@ def parse_manifest(
     if kind != declared or kind not in INDEXES | MANIFESTS or parsed.schemaVersion != 2:
         raise MalformedResponse(f"{what} is not a manifest or index that we know, or not the one it says")
     if kind in INDEXES:
-        return Index(digest=digest, platforms=_platforms(parsed, what, max_entries))
+        has_nested = any(entry.mediaType in INDEXES for entry in parsed.manifests or ())
+        return Index(digest=digest, platforms=_platforms(parsed, what, max_entries), has_nested=has_nested)
     if parsed.config is None or parsed.manifests is not None or not is_digest(parsed.config.digest):
         raise MalformedResponse(f"{what} is a manifest without a proper config")
     return Manifest(
