@@ -13,6 +13,7 @@ lies in the future is open again.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -20,7 +21,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from safeupdater.domain.operation import Attempt, Breaker
-from safeupdater.errors import VersionConflict
+from safeupdater.errors import CorruptState, VersionConflict
 from safeupdater.protocols import StateStore
 
 HOUR = timedelta(hours=1)
@@ -156,12 +157,17 @@ def look(store: StateStore, now: datetime, *, asking: str = "") -> Breaker:
 
 
 def starts_in(store: StateStore, *, but: str = "") -> Mapping[str, datetime]:
-    """When each update that has not ended was begun, by operation id; ways back by hand are no updates."""
-    return {
-        opened.operation_id: store.load(opened.operation_id)[0].at
-        for opened in store.unfinished()
-        if opened.restores is None and opened.target_id != but
-    }
+    """When each update that has not ended was begun, by operation id; ways back by hand are no updates.
+
+    One whose journal cannot be read must not keep others from their ends: it is not counted, and among
+    fewer starts the same rollbacks open the breaker sooner.
+    """
+    starts = {}
+    for opened in store.unfinished():
+        if opened.restores is None and opened.target_id != but:
+            with contextlib.suppress(CorruptState):
+                starts[opened.operation_id] = store.load(opened.operation_id)[0].at
+    return starts
 
 
 def _read(store: StateStore) -> tuple[Breaker, int]:

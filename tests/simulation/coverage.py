@@ -30,10 +30,9 @@ UNREACHABLE: Mapping[Fault, tuple[frozenset[str], str]] = {
         "elsewhere nothing is looked at; there is no watch beside the looks that could be cut",
     ),
     Fault.RIVAL: (
-        frozenset(
-            {"Pending", "Capturing", "Deciding", "Committing", "Restoring", "Verifying", "Discarding", "Held"}
-        ),
-        "elsewhere no record is written, and another writer of the journal is a person who asks to stop",
+        frozenset({"Pending", "Deciding", "Committing", "Restoring", "Verifying", "Discarding", "Held"}),
+        "elsewhere no record is written that others write too (a snapshot is its operation's own); "
+        "another writer of the journal is a person who asks to stop",
     ),
 }
 """Pairs that cannot be hit: a fault → the states that can meet it, and why no other can."""

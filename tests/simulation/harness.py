@@ -100,9 +100,9 @@ class Harness:
             f"world.{name}", lambda: self.checker.effect(name, effect)
         )
         self.planned = [self._target(number, item, running) for number, item in enumerate(behaviours)]
-        people = People(self)
-        self.injector.actions.update(people.actions())
-        self.injector.outage = people.outage
+        self.people = People(self)
+        self.injector.actions.update(self.people.actions())
+        self.injector.outage = self.people.outage
         self.injector.is_quiet = False
 
     # --- setting the scene ----------------------------------------------------------------------------------
@@ -279,6 +279,8 @@ class Harness:
         self.faults += 1
         self.checker.restarts += fault is Fault.RESTART
         self.checker.crashes += fault in (*DEATHS, Fault.TORN, Fault.CORRUPT, Fault.NEWER)
+        if self.people.is_moot(fault):
+            return
         for opened in self.inner.unfinished():
             if fault in EVERYWHERE or opened.operation_id == self.checker.turn:
                 state = replay(entry.event for entry in self.inner.load(opened.operation_id))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from safeupdater.backends.memory import Behaviour
-from safeupdater.domain.operation import AbortRequested
+from safeupdater.domain.operation import AbortRequested, Attempt, Breaker
 from safeupdater.errors import StoreError
 from tests.simulation.faults import Crash, Fault
 
@@ -126,11 +126,33 @@ class People:
 
     def write_first(self) -> None:
         """Another updater writes the record that was about to be written."""
-        if self.harness.checker.wanted is not None:
-            kind, key = self.harness.checker.wanted
-            stored = self.harness.inner.get(kind, key)
-            if stored is not None:
-                self.harness.inner.put(kind, key, stored.value)
+        record = self._rivals_record()
+        if record is not None:
+            self.harness.inner.put(*record)
+
+    def _rivals_record(self) -> tuple[str, str, object] | None:
+        """What another updater would write there: what it read, or the first word on all targets."""
+        if self.harness.checker.wanted is None:
+            return None
+        kind, key = self.harness.checker.wanted
+        stored = self.harness.inner.get(kind, key)
+        if stored is not None:
+            return kind, key, stored.value
+        if kind != "breaker":
+            return None
+        now = self.harness.clock.now()
+        other = Attempt(operation_id="of another", started=now, ended=now, succeeded=True)
+        return kind, key, Breaker(attempts=(other,))
+
+    def is_moot(self, fault: Fault) -> bool:
+        """Whether there is nothing that a fault could be done to now."""
+        match fault:
+            case Fault.RIVAL:
+                return self._rivals_record() is None
+            case Fault.EDITED | Fault.GONE:
+                return self._name() not in self.harness.world.containers
+            case _:
+                return False
 
     def ask_to_stop(self) -> None:
         """A person at another terminal asks the oldest operation to stop."""

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from safeupdater.domain.operation import Attempt, Breaker
-from safeupdater.errors import VersionConflict
+from safeupdater.domain.operation import Attempt, Breaker, JournalEntry
+from safeupdater.errors import CorruptState, VersionConflict
 from safeupdater.stores.memory import MemoryStore
+from safeupdater.testing.store_samples import planned
 from safeupdater.update import breaker
 from safeupdater.update.breaker import HOUR
 
@@ -116,3 +117,29 @@ def test_eight_threads_lose_no_rollback() -> None:
     for thread in threads:
         thread.join()
     assert {item.operation_id for item in breaker.look(store, NOW).attempts} == set(names)
+
+
+class PartlyNewer:
+    """A store in which the journal of one operation is of a newer safeupdater."""
+
+    def __init__(self, store: MemoryStore, operation_id: str) -> None:
+        self.store = store
+        self.operation_id = operation_id
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def load(self, operation_id: str, after: int = 0) -> tuple[JournalEntry, ...]:
+        if operation_id == self.operation_id:
+            raise CorruptState("it was written by a newer safeupdater")
+        return self.store.load(operation_id, after)
+
+
+def test_a_journal_that_cannot_be_read_keeps_no_other_operation_from_its_end() -> None:
+    store = MemoryStore()
+    for name in ("newer", "readable"):
+        store.append(name, [planned(name, name)], expected_version=0, at=NOW)
+    partly = PartlyNewer(store, "newer")
+    assert breaker.starts_in(partly) == {"readable": NOW}  # type: ignore[arg-type]
+    breaker.remember(partly, went_back("ours"), NOW)  # type: ignore[arg-type]
+    assert [item.operation_id for item in record(store).attempts] == ["ours"]

@@ -12,7 +12,7 @@ from safeupdater.backends.memory import CRASHES
 from safeupdater.config import Policy
 from safeupdater.domain.operation import Outcome
 from safeupdater.domain.plan import Approval
-from safeupdater.errors import PluginError, RollbackError
+from safeupdater.errors import CorruptState, PluginError, RollbackError
 from safeupdater.update.policies import AskedPolicy
 from safeupdater.update.retention import JournalRetention, snapshots
 from tests.support.engine import WEB, Bench, held, outcomes, policy_with, stuck
@@ -182,3 +182,23 @@ def test_a_foreign_policy_says_it_too_or_says_nothing() -> None:
     foreign.retention = "90d"
     with pytest.raises(PluginError, match="is a str, no JournalRetention"):
         AskedPolicy(foreign).retention
+
+
+def test_a_journal_that_cannot_be_read_keeps_its_snapshot_and_stops_no_forgetting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench()
+    updated_daily(bench, 4)
+    oldest, *others = sorted(snapshots(bench.store), key=lambda item: item.taken_at)
+    load = bench.store.load
+
+    def partly(operation_id: str, after: int = 0) -> Any:
+        if operation_id == oldest.operation_id:
+            raise CorruptState("it was written by a newer safeupdater")
+        return load(operation_id, after)
+
+    monkeypatch.setattr(bench.store, "load", partly)
+    bench.clock.advance(400 * DAY_S)
+    bench.updater.rollbacks.collect()
+    assert list(snapshots(bench.store)) == [oldest]
+    assert others
