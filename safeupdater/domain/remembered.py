@@ -129,6 +129,7 @@ class Attempt:
     went_back: bool = False
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class Breaker:
     """What the breaker over all targets knows: what ended lately, newest last, and when it opened.

@@ -59,7 +59,7 @@ def after(known: Breaker, attempt: Attempt, under_way: Starts, now: datetime) ->
 def tripped(known: Breaker, under_way: Starts, now: datetime) -> Breaker:
     """The breaker, opened where too much went back within the last hour."""
     known = known.by_clock(now)
-    present = counted(known, now)
+    present = _counted(known, now)
     if present.opened is not None or not _is_too_much(present.attempts, under_way, now):
         return known
     return _opened(known, now)
@@ -67,8 +67,15 @@ def tripped(known: Breaker, under_way: Starts, now: datetime) -> Breaker:
 
 def counted(known: Breaker, now: datetime) -> Breaker:
     """What it comes to by this clock: nothing lies in the future, and ``opened`` is None while closed."""
-    known = _drawn(known.by_clock(now), now)
+    return _counted(known.by_clock(now), now)
+
+
+def _counted(known: Breaker, now: datetime) -> Breaker:
+    """The same of one that is by this clock already."""
+    known = _drawn(known, now)
     opened, proven = known.opened, known.proven
+    if opened is None and proven is None:
+        return known
     is_closed = opened is None or (proven is not None and proven >= opened + HOUR)
     return Breaker(attempts=known.attempts, opened=None if is_closed else opened)
 
@@ -152,7 +159,7 @@ def look(store: StateStore, now: datetime, *, asking: str = "") -> Breaker:
         known, version = _read(store)
         present = tripped(known, under_way, now)
         if _written(store, version, known, present):
-            return counted(present, now)
+            return _counted(present, now)
     raise VersionConflict("the breaker is being written by others all the time: try again")
 
 
