@@ -6,7 +6,7 @@ that it could fetch, and the few things that people do to a target.
 
 from __future__ import annotations
 
-from typing import Protocol
+import contextlib
 
 import attrs
 import pytest
@@ -15,35 +15,87 @@ from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.asset import Asset
 from safeupdater.domain.health import Condition
 from safeupdater.domain.operation import Phase, StepStatus
-from safeupdater.protocols import Backend
+from safeupdater.testing.backend_stage import Stage, Thing
 from safeupdater.testing.driving import Drive, StepStopped, operation_for
+
+__all__ = ["BackendContract", "Stage", "Thing"]
 
 _PHASES = (Phase.STAGING, Phase.SWITCHING, Phase.COMMITTING, Phase.RESTORING, Phase.DISCARDING)
 _READY = frozenset({Condition.READY, Condition.STARTING})
 
 
-class Stage(Protocol):
-    """One target on one runtime, and what people do to it."""
+def _things(stage: Stage) -> dict[str, Thing]:
+    """What exists, by identity."""
+    return {thing.id: thing for thing in stage.things()}
 
-    backend: Backend
-    new: ImageReference
-    """The newer release, pinned to its digest."""
 
-    def state(self) -> object:
-        """Everything that runs or is kept there, to be compared: names, identities, configurations."""
-        ...
+def _target(stage: Stage) -> Thing:
+    """The target at first."""
+    things = tuple(stage.things())
+    assert len(things) == 1, f"a stage begins with its target and nothing else, not with {things}"
+    assert things[0].running, "the target of a stage runs at first"
+    assert things[0].config, "the target of a stage has a configuration that could get lost"
+    return things[0]
 
-    def running(self) -> frozenset[str]:
-        """The names of what runs."""
-        ...
 
-    def somebody_removes(self) -> None:
-        """Somebody removes what has the target's name."""
-        ...
+def _named(stage: Stage, name: str) -> Thing | None:
+    return next((thing for thing in stage.things() if thing.name == name), None)
 
-    def somebody_replaces(self) -> None:
-        """Somebody puts another thing of their own under the target's name."""
-        ...
+
+def _check_successor(stage: Stage, old: Thing, where: str) -> None:
+    """What has the target's name is as the old version was, apart from what it is."""
+    new = _named(stage, old.name)
+    assert new is not None, f"{where}: nothing has the name {old.name}"
+    assert new.running, f"{where}: {new.name} does not run, the old version did"
+    assert new.config == old.config, f"{where}: the configuration of {new.name} is not the old version's"
+    assert new.restart == old.restart, (
+        f"{where}: the restart policy of {new.name} is {new.restart!r}, the old version's is {old.restart!r}"
+    )
+
+
+def _check_seen(drive: Drive, *, old: bool = False) -> None:
+    """The backend itself says that a version is there and well."""
+    seen = drive.backend.observe(drive.operation, old=old)
+    version = "old" if old else "new"
+    assert seen.condition in _READY, f"the {version} version is {seen.condition.value}: {seen.detail}"
+
+
+def _check_release(stage: Stage, wanted: ImageReference) -> None:
+    (asset,) = stage.backend.scan().assets
+    assert wanted.digest in asset.digests, (
+        f"{asset.id} runs {', '.join(sorted(asset.digests))}, not {wanted} as was decided"
+    )
+
+
+def _check_only(stage: Stage, old: Thing, where: str) -> None:
+    """The old version is there as it was at first, and nothing besides."""
+    things = _things(stage)
+    assert old.id in things, f"{where}: the old version does not exist any more, only {list(things.values())}"
+    now = things.pop(old.id)
+    assert now.config == old.config, f"{where}: the configuration of the old version is not as it was"
+    assert now == old, f"{where}: the old version is {now}, it was {old}"
+    assert not things, f"{where}: something of ours is left behind: {list(things.values())}"
+
+
+def _check_border(stage: Stage, old: Thing, phase: Phase, step: str) -> None:
+    """What holds behind every step before the commit, whatever comes next: a crash, a reboot, a way back."""
+    where, things = f"after {phase.value} {step}", _things(stage)
+    now = things.get(old.id)
+    assert now is not None, (
+        f"{where}: the old version is removed before the commit, so that there is no way back"
+    )
+    assert now.config == old.config, f"{where}: the old version has another configuration"
+    if phase in (Phase.RESTORING, Phase.DISCARDING):
+        del things[old.id]  # it gets its policy back before it runs
+        assert not now.running or now.restart == old.restart, (
+            f"{where}: the old version runs with the restart policy {now.restart!r}, it had {old.restart!r}:"
+            " it has to come before the start, as a crash between the two would lose it"
+        )
+    for thing in things.values():
+        assert thing.running or not thing.restart, (
+            f"{where}: {thing.name} is stopped, but its restart policy {thing.restart!r} would start it"
+            " beside the other version when the runtime restarts"
+        )
 
 
 class BackendContract:
@@ -60,6 +112,12 @@ class BackendContract:
     def _pinned(self, asset: Asset) -> Asset:
         assert isinstance(asset.image, ImageReference)
         return attrs.evolve(asset, image=asset.image.with_digest(min(asset.digests)))
+
+    def _walk(self, stage: Stage, drive: Drive, old: Thing, phase: Phase, *, upto: int | None = None) -> None:
+        """Performs the first steps of a phase, all of them by default, and looks behind each."""
+        for step in drive.steps.of(phase)[:upto]:
+            drive.step(phase, step)
+            _check_border(stage, old, phase, step)
 
     def test_a_scan_finds_the_target_and_owns_it(self) -> None:
         stage = self.make_stage()
@@ -93,48 +151,66 @@ class BackendContract:
         assert first.sha256 == second.sha256
         assert stage.state() == before
 
-    def test_an_update_ends_with_the_new_version_alone(self) -> None:
+    def test_an_update_ends_with_the_new_version_alone_configured_as_the_old_one(self) -> None:
         stage = self.make_stage()
-        names = stage.running()
-        drive = self._drive(stage)
+        old, drive = _target(stage), self._drive(stage)
         drive.update()
-        assert stage.backend.observe(drive.operation).condition in _READY
-        assert stage.running() == names
-        (asset,) = stage.backend.scan().assets
-        assert stage.new.digest in asset.digests
+        _check_release(stage, stage.new)
+        _check_seen(drive)
+        _check_successor(stage, old, "after the commit")
+        others = [thing for thing in stage.things() if thing.name != old.name]
+        assert not others, f"after the commit something is left behind: {others}"
+
+    def test_the_old_version_stands_by_until_the_commit_and_comes_up_only_when_told(self) -> None:
+        stage = self.make_stage()
+        old, drive = _target(stage), self._drive(stage)
+        drive.capture()
+        self._walk(stage, drive, old, Phase.STAGING)
+        self._walk(stage, drive, old, Phase.SWITCHING)
+        _check_successor(stage, old, "after the switch")
 
     def test_staging_leaves_the_old_version_alone_and_discarding_takes_it_back(self) -> None:
         stage = self.make_stage()
-        names, (before,) = stage.running(), stage.backend.scan().assets
+        old, (before,) = _target(stage), stage.backend.scan().assets
         drive = self._drive(stage)
         drive.capture()
-        drive.perform(Phase.STAGING)
-        assert stage.running() == names
+        self._walk(stage, drive, old, Phase.STAGING)
+        assert _things(stage)[old.id] == old, "staging changed the old version"
         drive.perform(Phase.DISCARDING)
-        assert stage.running() == names
+        _check_only(stage, old, "after discarding what was staged")
         (after,) = stage.backend.scan().assets
         assert (after.id, after.digests) == (before.id, before.digests)
 
     def test_restoring_brings_the_old_version_back_from_every_step_of_the_switch(self) -> None:
-        count = len(self._switching(self.make_stage()))
+        count = self._switch_length()
         for reached in range(count + 1):
             stage = self.make_stage()
-            names, (before,) = stage.running(), stage.backend.scan().assets
+            old, (before,) = _target(stage), stage.backend.scan().assets
             drive = self._drive(stage)
             drive.capture()
             drive.perform(Phase.STAGING)
-            for step in self._switching(stage)[:reached]:
-                drive.step(Phase.SWITCHING, step)
-            drive.restore()
-            assert stage.backend.observe(drive.operation, old=True).condition in _READY
-            drive.perform(Phase.DISCARDING)
-            assert stage.running() == names
+            self._walk(stage, drive, old, Phase.SWITCHING, upto=reached)
+            self._walk(stage, drive, old, Phase.RESTORING)
+            _check_seen(drive, old=True)
+            self._walk(stage, drive, old, Phase.DISCARDING)
+            _check_only(stage, old, f"back from a switch of {reached} of {count} steps")
             (after,) = stage.backend.scan().assets
             assert (after.id, after.digests) == (before.id, before.digests)
 
-    def _switching(self, stage: Stage) -> tuple[str, ...]:
-        operation = self._drive(stage).operation
-        return stage.backend.steps(operation.planned, operation.settings).switching
+    def _switch_length(self) -> int:
+        return len(self._drive(self.make_stage()).steps.switching)
+
+    def test_what_was_cut_off_under_watch_runs_again_when_watching_is_resumed(self) -> None:
+        stage = self.make_stage()
+        old, drive = _target(stage), self._drive(stage)
+        drive.switch()
+        before = _things(stage)
+        drive.resume()
+        assert _things(stage) == before, "the steps of resuming changed a new version that was all right"
+        stage.power_fails()
+        drive.resume()
+        _check_successor(stage, old, "after a power failure and the steps of resuming")
+        _check_seen(drive)
 
     def test_doing_a_step_twice_is_doing_it_once(self) -> None:
         once, twice = self.make_stage(), self.make_stage()
@@ -142,22 +218,21 @@ class BackendContract:
             drive = self._drive(stage)
             drive.capture()
             for phase in (Phase.STAGING, Phase.SWITCHING, Phase.COMMITTING):
-                steps = stage.backend.steps(drive.operation.planned, drive.operation.settings).of(phase)
-                for step in steps:
+                for step in drive.steps.of(phase):
                     for _ in range(times):
                         drive.step(phase, step)
-        assert once.running() == twice.running()
+        mine, theirs = ([attrs.evolve(thing, id="") for thing in stage.things()] for stage in (once, twice))
+        assert mine == theirs
         assert once.backend.scan().assets[0].digests == twice.backend.scan().assets[0].digests
 
     def test_going_back_twice_is_going_back_once(self) -> None:
         stage = self.make_stage()
-        names = stage.running()
-        drive = self._drive(stage)
+        old, drive = _target(stage), self._drive(stage)
         drive.switch()
-        for _ in range(2):
+        for times in ("once", "twice"):
             drive.restore()
             drive.perform(Phase.DISCARDING)
-        assert stage.running() == names
+            _check_only(stage, old, f"back {times}")
 
     def test_a_target_that_is_gone_or_another_is_refused_before_anything(self) -> None:
         gone, replaced = self.make_stage(), self.make_stage()
@@ -174,11 +249,54 @@ class BackendContract:
         drive.capture()
         drive.perform(Phase.STAGING)
         stage.somebody_replaces()
-        names = stage.running()
+        before = _things(stage)
         with pytest.raises(StepStopped) as stopped:
             drive.perform(Phase.SWITCHING)
         assert stopped.value.outcome.status in (StepStatus.SUPERSEDED, StepStatus.GONE, StepStatus.REFUSED)
-        assert stage.running() == names
+        assert _things(stage) == before, "a switch that was not to be changed something"
+
+    def test_what_somebody_edits_during_the_switch_stays_theirs_both_ways(self) -> None:
+        for reached in range(self._switch_length() + 1):
+            stage = self.make_stage()
+            old, drive = _target(stage), self._drive(stage)
+            drive.capture()
+            drive.perform(Phase.STAGING)
+            steps = drive.steps.switching
+            for step in steps[:reached]:
+                drive.step(Phase.SWITCHING, step)
+            if _named(stage, old.name) is None:
+                continue  # between two names: there is nothing to edit
+            stage.somebody_edits()
+            theirs, has_old = _named(stage, old.name), old.id in _things(stage)
+            where = f"edited after {reached} steps of the switch, then"
+            with contextlib.suppress(StepStopped):
+                for step in steps[reached:]:
+                    drive.step(Phase.SWITCHING, step)
+            self._check_theirs(stage, theirs, f"{where} switched on")
+            for phase in (Phase.RESTORING, Phase.DISCARDING):
+                with contextlib.suppress(StepStopped):
+                    drive.perform(phase)
+                self._check_theirs(stage, theirs, f"{where} {phase.value}")
+                assert not has_old or old.id in _things(stage), (
+                    f"{where} {phase.value}: the old version is removed, though nothing is committed"
+                )
+
+    def test_what_somebody_edits_under_watch_outlives_the_commit(self) -> None:
+        stage = self.make_stage()
+        name, drive = _target(stage).name, self._drive(stage)
+        drive.switch()
+        stage.somebody_edits()
+        theirs = _named(stage, name)
+        with contextlib.suppress(StepStopped):
+            drive.perform(Phase.COMMITTING)
+        self._check_theirs(stage, theirs, "edited under watch, then committed")
+
+    def _check_theirs(self, stage: Stage, theirs: Thing | None, where: str) -> None:
+        assert theirs is not None, "what somebody edits has the target's name afterwards"
+        now = _things(stage).get(theirs.id)
+        assert now is not None, f"{where}: what somebody else edited is removed"
+        assert now.config == theirs.config, f"{where}: what somebody else configured is overwritten"
+        assert now == theirs, f"{where}: what somebody else edited is stopped, started or renamed"
 
     def test_removed_and_replaced_are_seen_as_what_they_are(self) -> None:
         removed, replaced = self.make_stage(), self.make_stage()
@@ -204,7 +322,7 @@ class BackendContract:
 
     def test_what_a_kept_snapshot_needs_outlives_others_and_brings_its_version_back(self) -> None:
         stage = self.make_stage()
-        drive, names = self._drive(stage), stage.running()
+        first, drive = _target(stage), self._drive(stage)
         old = drive.operation.planned.changes[0].current
         assert isinstance(old, ImageReference)
         drive.update()
@@ -217,6 +335,5 @@ class BackendContract:
         operation = operation_for(self._pinned(asset), old, operation_id="op-2", wanted=snapshot)
         assert stage.backend.preflight(operation).refusal is None
         Drive(stage.backend, operation).update()
-        (back,) = stage.backend.scan().assets
-        assert old.digest in back.digests
-        assert stage.running() == names
+        _check_release(stage, old)
+        _check_successor(stage, first, "back by a kept snapshot")

@@ -12,7 +12,7 @@ from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.asset import Asset
 from safeupdater.domain.change import Change, VersionChangeType
 from safeupdater.domain.decision import Decision, Verdict
-from safeupdater.domain.operation import OperationSettings, Phase, Snapshot, StepOutcome, StepStatus
+from safeupdater.domain.operation import OperationSettings, Phase, Snapshot, StepOutcome, Steps, StepStatus
 from safeupdater.domain.plan import PlannedUpdate
 from safeupdater.errors import BackendError
 from safeupdater.protocols import Backend, OperationContext, Progress
@@ -70,7 +70,14 @@ class Drive:
             StepStopped: a step came out otherwise than done.
             BackendError: there was no answer several times in a row.
         """
-        steps = self.backend.steps(self.operation.planned, self.operation.settings).of(phase)
+        self._perform(phase, self.steps.of(phase))
+
+    @property
+    def steps(self) -> Steps:
+        """The steps of every phase."""
+        return self.backend.steps(self.operation.planned, self.operation.settings)
+
+    def _perform(self, phase: Phase, steps: tuple[str, ...]) -> None:
         for attempt in range(_ATTEMPTS):
             try:
                 for step in steps:
@@ -101,6 +108,10 @@ class Drive:
         """A whole update, the good way."""
         self.switch()
         self.perform(Phase.COMMITTING)
+
+    def resume(self) -> None:
+        """What is done after an interruption before the new version is watched again."""
+        self._perform(Phase.SWITCHING, self.steps.resuming)
 
     def restore(self) -> None:
         """The way back."""

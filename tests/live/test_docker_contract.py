@@ -12,10 +12,11 @@ import pytest
 from safeupdater.backends.docker import DockerBackend
 from safeupdater.domain.artifact import ImageReference
 from safeupdater.protocols import Backend
-from safeupdater.testing.backends import BackendContract
+from safeupdater.testing.backends import BackendContract, Thing
 from testbed import images
 from testbed.docker import Dockerd
 from testbed.processes import Unavailable
+from tests.support.docker_things import docker_thing
 
 _TIMES = {"StartedAt", "FinishedAt", "Pid"}
 _KEPT = ("0.9.0", "1.0.0")
@@ -73,8 +74,9 @@ class RealStage:
         volumes = [volume["Name"] for volume in self._client.volumes()["Volumes"] or ()]
         return sorted(found, key=lambda each: str(each["Id"])), sorted(names), sorted(volumes)
 
-    def running(self) -> frozenset[str]:
-        return frozenset(listed["Names"][0].lstrip("/") for listed in self._client.containers())
+    def things(self) -> list[Thing]:
+        listed = self._client.containers(all=True)
+        return [docker_thing(self._client.inspect_container(each["Id"])) for each in listed]
 
     def somebody_removes(self) -> None:
         self._client.remove_container("web", force=True)
@@ -83,8 +85,21 @@ class RealStage:
         self.somebody_removes()
         self._run("0.9.0", "mine")
 
+    def somebody_edits(self) -> None:
+        self.somebody_removes()
+        self._run("1.0.0", "edited")
+
+    def power_fails(self) -> None:
+        self._client.kill("web")
+
     def _run(self, tag: str, mode: str) -> None:
-        made = self._client.create_container(f"{self._app}:{tag}", name="web", environment={"MODE": mode})
+        made = self._client.create_container(
+            f"{self._app}:{tag}",
+            name="web",
+            environment={"MODE": mode},
+            labels={"tier": "web"},
+            host_config=self._client.create_host_config(restart_policy={"Name": "always"}),
+        )
         self._client.start(made["Id"])
 
 
