@@ -30,9 +30,9 @@ UNREACHABLE: Mapping[Fault, tuple[frozenset[str], str]] = {
         "elsewhere nothing is looked at; there is no watch beside the looks that could be cut",
     ),
     Fault.RIVAL: (
-        frozenset({"Pending", "Deciding", "Committing", "Restoring", "Verifying", "Discarding", "Held"}),
-        "elsewhere no record is written that others write too (a snapshot is its operation's own); "
-        "another writer of the journal is a person who asks to stop",
+        frozenset({"Pending", "Deciding", "Committing", "Verifying", "Discarding", "Held"}),
+        "elsewhere no record is written that others write too (a snapshot is its operation's own, and a way "
+        "back is given up in the journal first); another writer of the journal is who asks to stop",
     ),
 }
 """Pairs that cannot be hit: a fault → the states that can meet it, and why no other can."""

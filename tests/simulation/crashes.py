@@ -14,7 +14,7 @@ from safeupdater.errors import BackendError, RollbackError
 from tests.simulation.checker import Violation
 from tests.simulation.faults import DEATHS, Fault, faults_at, mishaps_at
 from tests.simulation.harness import Harness, Process
-from tests.simulation.settings import HOLDING, PROBED, SETTINGS
+from tests.simulation.settings import HOLDING, HURRIED, PROBED, SETTINGS
 
 
 def _apply(process: Process, harness: Harness) -> None:
@@ -64,6 +64,14 @@ def _parked_beside(spoiling: Spoiling, *wishes: Resolution) -> Callable[[Process
 def _old_version_broken(process: Process, harness: Harness) -> Iterator[None]:
     """The old version cannot be started any more: going back fails."""
     harness.world.behaviours[harness.planned[0].changes[0].current.digest or ""] = Behaviour(startable=False)
+    yield
+
+
+@contextlib.contextmanager
+def _old_version_slow(process: Process, harness: Harness) -> Iterator[None]:
+    """The old version can be started and is never seen ready in time: it is put back again and again."""
+    slow = Behaviour(ready_after_s=1000.0)
+    harness.world.behaviours[harness.planned[0].changes[0].current.digest or ""] = slow
     yield
 
 
@@ -133,6 +141,10 @@ SCENARIOS = (
         name="failed rollback", behaviours=(CRASHES, GOOD), parks="RollbackFailed", sparse=10,
         begin=_parked_beside(_old_version_broken, Resolution.KEEP_NEW, Resolution.RESTORE),
         hears_alerts=True,
+    ),
+    Scenario(
+        name="old version never stable", behaviours=(CRASHES, GOOD), settings=HURRIED, parks="RollbackFailed",
+        begin=_parked_beside(_old_version_slow, Resolution.RESTORE), sparse=3,
     ),
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ import attrs
 
 from safeupdater.backends.memory import CRASHES, GOOD, NEVER_READY, Behaviour
 from safeupdater.domain.operation import (
+    AbortRequested,
     BecameReady,
     Finished,
     OperationSettings,
@@ -83,6 +84,8 @@ class History:
     """Nothing can be seen of the new version while it is watched, until a verdict is held."""
     late: int = 0
     """How many faults come for certain between a verdict and the end of its operation."""
+    hasty: int = 0
+    """How many faults come before the updater has noticed that somebody asked it to stop."""
     decisions: int = 0
     """How often a person decides about what waits for one, before the history ends."""
     calls: int = 0
@@ -118,6 +121,7 @@ class History:
         self.late = self.random.choice((0, 0, 1, 2, 3))
         # In some histories nothing fails, but one kind of person comes again and again.
         self.meddler = self.random.choice(_MEDDLERS)
+        self.hasty = self.random.choice((0, 0, 1, 2))
         self.harness.injector.choose = self._choose
 
     # --- faults ---------------------------------------------------------------------------------------------
@@ -131,6 +135,9 @@ class History:
             if self.random.random() < share:
                 self.late -= 1
                 return self.random.choice(DEATHS if name.startswith("file.") else faults)
+        if self.hasty and self._is_asked_to_stop() and self.random.random() < 0.3:
+            self.hasty -= 1
+            return self.random.choice(DEATHS if name.startswith("file.") else faults_at(name))
         if self.blind and name == "world.observe" and self._is_watching():
             return Fault.SILENT
         if name.startswith("file.") and self.meddler is not None:
@@ -149,6 +156,11 @@ class History:
         events = self.harness.checker.journals.get(self.harness.checker.turn, ())
         kinds = [type(event) for event in events]
         return BecameReady in kinds and VerdictReached not in kinds
+
+    def _is_asked_to_stop(self) -> bool:
+        """Whether that is the latest word on the operation whose turn it is."""
+        events = self.harness.checker.journals.get(self.harness.checker.turn, ())
+        return isinstance(events[-1], AbortRequested) if events else False
 
     def _is_decided(self) -> bool:
         """Whether the operation whose turn it is has a verdict, and has not ended."""

@@ -22,6 +22,7 @@ SECRET = "hunter2-planted"
 SETTINGS = OperationSettings(
     health=HealthPolicy(ready_timeout_s=60.0, window_s=30.0, interval_s=10.0), rollback=RollbackPolicy()
 )
+HURRIED = attrs.evolve(SETTINGS, health=attrs.evolve(SETTINGS.health, ready_timeout_s=2.0))
 HOLDING = attrs.evolve(SETTINGS, rollback=RollbackPolicy(on_inconclusive=OnInconclusive.HOLD))
 PROBED = attrs.evolve(
     SETTINGS,
