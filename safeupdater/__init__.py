@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from safeupdater.update.executor import UpdateExecutor as UpdateExecutor
     from safeupdater.update.inventory import Inventory as Inventory
     from safeupdater.update.planning import plan_updates as plan_updates
+    from safeupdater.update.preview import Outlook as Outlook
+    from safeupdater.update.preview import Preview as Preview
     from safeupdater.update.result import AbortAnswer as AbortAnswer
     from safeupdater.update.result import OperationResult as OperationResult
     from safeupdater.update.rollback import RollbackManager as RollbackManager
@@ -69,9 +71,11 @@ _HOMES = {
     "MemoryWorld": "backends.memory",
     "OperationResult": "update.result",
     "Outcome": "domain.operation",
+    "Outlook": "update.preview",
     "Plan": "domain.plan",
     "PlannedUpdate": "domain.plan",
     "Policy": "config",
+    "Preview": "update.preview",
     "Reason": "domain.decision",
     "Resolution": "domain.operation",
     "RollbackManager": "update.rollback",

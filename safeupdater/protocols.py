@@ -290,7 +290,7 @@ class Backend(Protocol):
     A backend is called on a further thread and given up after ``deadline_s`` of the operation, unless it has
     an attribute ``keeps_deadlines`` that is true: then its calls end in time by themselves. The same holds
     for sources of tags and facts, for hooks and for an admission. One that is also ``SlowSteps`` says which
-    steps need more time than usual.
+    steps need more time than usual; one that ``ReadsOnce`` answers many preflights at less cost.
     """
 
     @property
@@ -378,6 +378,17 @@ class SlowSteps(Protocol):
         """How long that step may take at most; 0 for the usual time. Asks nobody.
 
         ``deadline_s`` and the lease on the target follow it.
+        """
+        ...
+
+
+class ReadsOnce(Protocol):
+    """A backend that can look at many targets together, where what it reads for one serves the others."""
+
+    def reading_once(self) -> Backend:
+        """The same backend for one look ahead: what was read is not read again. Asks nobody.
+
+        Only preflights are asked of it, several at a time; it is not closed.
         """
         ...
 

@@ -105,22 +105,15 @@ def preflight(
 ) -> PreflightPassed | StepFailed:
     """Looks whether the target is as planned and can be put back, and whether the probes can fail."""
     phase, step = Phase.PREFLIGHT, Phase.PREFLIGHT.value
+    report = looked_over(backend, context)
+    if isinstance(report, StepFailed):
+        return report
     try:
-        report = backend.preflight(context)
-        if not isinstance(report, PreflightReport):
-            return refused(phase, step, _nonsense(report, "PreflightReport"))
-        if report.refusal is not None:
-            return refused(phase, step, report.refusal)
-        # Whoever goes back by hand does so because what runs is bad, or does not even run.
-        is_return = context.wanted is not None
-        if not report.running and not is_return and context.settings.unrunnable is Unrunnable.DEFER:
-            message = "it does not run, so a new version could not be verified (unrunnable: commit allows it)"
-            return refused(phase, step, StepOutcome(StepStatus.REFUSED, "not_running", message))
         warnings, broken = _self_tests(checks)
         if broken:
             message = f"a probe passes against a closed port, so it can never fail: {broken}"
             return refused(phase, step, StepOutcome(StepStatus.REFUSED, "probe_cannot_fail", message))
-        is_measured = report.running and not is_return
+        is_measured = report.running and context.wanted is None
         warnings += _blind_spots(backend, context, checks) if is_measured else ()
         baseline = _baseline(backend, context, checks, clock) if is_measured else None
     except Exception as error:  # noqa: BLE001  a border: backends and probes are foreign code
@@ -129,6 +122,25 @@ def preflight(
         message = f"the old version fails {baseline.failures} of {baseline.samples} probes"
         return refused(phase, step, StepOutcome(StepStatus.REFUSED, "baseline_unhealthy", message))
     return PreflightPassed(warnings=(*report.warnings, *warnings), running=report.running, baseline=baseline)
+
+
+def looked_over(backend: Backend, context: OperationContext) -> PreflightReport | StepFailed:
+    """What a runtime says before anything is touched, or why it would not be. Reads only."""
+    phase, step = Phase.PREFLIGHT, Phase.PREFLIGHT.value
+    try:
+        report = backend.preflight(context)
+    except Exception as error:  # noqa: BLE001  a border: backends are foreign code
+        return failed(phase, step, error)
+    if not isinstance(report, PreflightReport):
+        return refused(phase, step, _nonsense(report, "PreflightReport"))
+    if report.refusal is not None:
+        return refused(phase, step, report.refusal)
+    # Whoever goes back by hand does so because what runs is bad, or does not even run.
+    is_return = context.wanted is not None
+    if not report.running and not is_return and context.settings.unrunnable is Unrunnable.DEFER:
+        message = "it does not run, so a new version could not be verified (unrunnable: commit allows it)"
+        return refused(phase, step, StepOutcome(StepStatus.REFUSED, "not_running", message))
+    return report
 
 
 def lacks_room(store: StateStore) -> StepFailed | None:

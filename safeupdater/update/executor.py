@@ -47,6 +47,7 @@ from safeupdater.update.flight import LONG_LEASE_S, SHORT_LEASE_S, Flight
 from safeupdater.update.machine import evolve, is_ended, is_parked, next_command
 from safeupdater.update.notifier import Notifier
 from safeupdater.update.opening import Objection, Opener, Ports, Review
+from safeupdater.update.preview import Preview, look_ahead
 from safeupdater.update.result import (
     Advance,
     Done,
@@ -168,6 +169,15 @@ class UpdateExecutor:
             return drive.side_by_side()
         finally:
             self._giving_up = False
+
+    def preview(
+        self, updates: Iterable[PlannedUpdate], *, max_in_flight: int = 8, approvals: Iterable[Approval] = ()
+    ) -> tuple[Preview, ...]:
+        """What planned updates would meet if they were run now, in their order. Reads only."""
+        return look_ahead(
+            self._ports, updates, approvals, is_stopping=self._is_stopping,
+            max_in_flight=max_in_flight if self._threads else 1,
+        )  # fmt: skip
 
     def on_progress(self, progress: Callable[[Progressed], None] | None) -> None:
         """Calls this with how every operation is getting on, from now on; None stops it."""

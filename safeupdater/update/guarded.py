@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -98,6 +99,15 @@ def _plugin_late(message: str) -> PluginError:
     return PluginError(message, code="plugin_hangs", transient=True)
 
 
+def read_together(backend: Backend) -> Backend | None:
+    """What a backend that ``ReadsOnce`` gives for a look ahead, None of any other.
+
+    Of its class's own: one that hands on what it does not know to another would have that answer for it.
+    """
+    ask: Callable[[Backend], Backend] | None = getattr(type(backend), "reading_once", None)
+    return ask(backend) if ask is not None else None
+
+
 class GuardedBackend:
     """A backend whose calls end by ``deadline_s`` of the operation; each operation hangs by itself.
 
@@ -147,6 +157,15 @@ class GuardedBackend:
     def scan(self) -> ScanReport:
         """Everything that it finds, within ten minutes."""
         return _asked(self._reads, self.inner.scan, SCAN_S, _scan_late, key="scan")
+
+    def reading_once(self) -> Backend:
+        """The same for a look ahead, guarded as well, where the backend has such."""
+        inner = read_together(self.inner)
+        if inner is None:
+            return self
+        twin = copy(self)
+        twin.inner = inner
+        return twin
 
     def preflight(self, operation: OperationContext) -> PreflightReport:
         """As the backend says."""

@@ -140,11 +140,9 @@ class Opener:
     ) -> Flight | OperationResult:
         backend = self._ports.backend_of(planned.target_id)
         if backend is None:
-            return refusal(planned, "no_backend", f"no backend reaches {planned.target_id}")
-        # Asked before the lease is taken: we may be the one who holds it, for an operation under way.
-        if any(opened.target_id == planned.target_id for opened in self._store.unfinished()):
-            message = f"an update of {planned.target_id} is under way or waits for a person"
-            return refusal(planned, "operation_open", message)
+            return _unreached(planned)
+        if (under_way := self._under_way(planned)) is not None:
+            return under_way
         lease = self._store.acquire(planned.target_id, self._ports.holder, LEASE_S)
         if lease is None:
             return refusal(planned, *self._busy(planned.target_id))
@@ -156,6 +154,23 @@ class Opener:
         except BaseException:
             self._ports.release(lease)
             raise
+
+    def obstacle(self, planned: PlannedUpdate) -> OperationResult | None:
+        """Why no operation could be opened for a target now, whatever is planned; nothing is taken for it."""
+        if self._ports.backend_of(planned.target_id) is None:
+            return _unreached(planned)
+        if (under_way := self._under_way(planned)) is not None:
+            return under_way
+        if self._store.lease_on(planned.target_id) is None:
+            return None
+        return refusal(planned, *self._busy(planned.target_id))
+
+    def _under_way(self, planned: PlannedUpdate) -> OperationResult | None:
+        # Asked before the lease: we may be the one who holds it, for an operation under way.
+        if all(opened.target_id != planned.target_id for opened in self._store.unfinished()):
+            return None
+        message = f"an update of {planned.target_id} is under way or waits for a person"
+        return refusal(planned, "operation_open", message)
 
     def _planned(
         self, planned: PlannedUpdate, settings: OperationSettings, backend: Backend, restores: str | None
@@ -327,6 +342,10 @@ class Opener:
     def _snapshot(self, operation_id: str) -> Snapshot | None:
         stored = self._store.get("snapshot", operation_id)
         return stored.value if stored and isinstance(stored.value, Snapshot) else None
+
+
+def _unreached(planned: PlannedUpdate) -> OperationResult:
+    return refusal(planned, "no_backend", f"no backend reaches {planned.target_id}")
 
 
 def _read(entries: Sequence[JournalEntry]) -> tuple[OperationPlanned, State]:

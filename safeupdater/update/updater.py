@@ -58,6 +58,7 @@ from safeupdater.update.listings import SILENT_ROUNDS, ListingMemory
 from safeupdater.update.notifier import Notifier
 from safeupdater.update.planning import plan_updates
 from safeupdater.update.policies import AskedPolicy
+from safeupdater.update.preview import Preview
 from safeupdater.update.result import AbortAnswer, OperationResult
 from safeupdater.update.retention import JournalRetention
 from safeupdater.update.review import PolicyReview
@@ -287,21 +288,29 @@ class Updater:
         """
         self.rollbacks.recover()
         self.rollbacks.collect()
-        plan = self.plan() if plan is None else plan
-        wanted = None if targets is None else frozenset(targets)
-        by_hash = {approval.update_hash: approval for approval in self.approvals()}
-        chosen = [
-            update
-            for update in plan.updates
-            if (update.is_approved or update.hash in by_hash)
-            and (wanted is None or update.target_id in wanted)
-        ]
+        approvals = self.approvals()
+        chosen = _to_carry_out(self.plan() if plan is None else plan, approvals, targets)
         if chosen:
             self._warn_if_volatile()
-        results = self.executor.run(chosen, max_in_flight=max_in_flight, approvals=by_hash.values())
+        results = self.executor.run(chosen, max_in_flight=max_in_flight, approvals=approvals)
         self._alert_refusals(results)
         self._checkpoint()
         return results
+
+    def preview(
+        self, plan: Plan, *, targets: Iterable[str] | None = None, max_in_flight: int = 8
+    ) -> tuple[Preview, ...]:
+        """What ``apply`` of the same plan would meet now: warnings and refusals, known without beginning.
+
+        The runtimes are asked, and only read. Nothing is written or recovered, and neither probes nor hooks
+        run, so those may still refuse what is ``ready``. One that does not answer is an ``unknown`` outlook.
+
+        Raises:
+            StoreError: the store did not give the approvals.
+        """
+        approvals = self.approvals()
+        chosen = _to_carry_out(plan, approvals, targets)
+        return self.executor.preview(chosen, max_in_flight=max_in_flight, approvals=approvals)
 
     def _warn_if_volatile(self) -> None:
         if not self._is_warned and is_volatile(self.store, self.backends):
@@ -439,6 +448,19 @@ class Updater:
         noted = asset.refusals if asset else ()
         found = next((item for item in noted if item.operation_id == result.operation_id), None)
         return result.code != "abort_requested" and (found is None or found.told in (None, found.finished))
+
+
+def _to_carry_out(
+    plan: Plan, approvals: Iterable[Approval], targets: Iterable[str] | None
+) -> list[PlannedUpdate]:
+    """The updates of a plan that may be begun, of some targets or of all."""
+    approved = {approval.update_hash for approval in approvals}
+    wanted = None if targets is None else frozenset(targets)
+    return [
+        update
+        for update in plan.updates
+        if (update.is_approved or update.hash in approved) and (wanted is None or update.target_id in wanted)
+    ]
 
 
 def _scanned(backend: Backend) -> ScanReport:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import assert_type
 
-from safeupdater import AbortAnswer, OperationResult, Updater
+from safeupdater import AbortAnswer, OperationResult, Outlook, Plan, Preview, Updater
 from safeupdater.analysis import Selection, SemVerAnalyzer, VersionRange
 from safeupdater.backends.memory.backend import MemoryBackend
 from safeupdater.domain.change import VersionChangeType
@@ -34,8 +34,10 @@ def conforming(memory: MemoryStore, json: JsonFileStore, tags: StaticTags, backe
     _runtime: Backend = backend
 
 
-def asking(updater: Updater) -> None:
+def asking(updater: Updater, plan: Plan) -> None:
     """Never called either."""
+    assert_type(updater.preview(plan, targets=["docker://local/web"]), tuple[Preview, ...])
+    assert_type([preview.outlook for preview in updater.preview(plan)], list[Outlook])
     answer = updater.abort("docker://local/web", by="ada")
     assert_type(answer, AbortAnswer)
     assert_type((answer.stops, answer.code, answer.message), tuple[bool, str, str])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +15,7 @@ import attrs
 from safeupdater.backends.docker import staging, switching
 from safeupdater.backends.docker.client import DockerApi, Json, connect
 from safeupdater.backends.docker.daemon import Daemon, stop_time_s
+from safeupdater.backends.docker.glance import GlancingDaemon, Seen
 from safeupdater.backends.docker.listing import ContainerFilter
 from safeupdater.backends.docker.logins import Logins, MachineLogins
 from safeupdater.backends.docker.observing import ContainerTarget, network_owner, observe_new, observe_old
@@ -93,6 +95,7 @@ class DockerBackend:
         self._clock = clock
         self._free_bytes = free_bytes
         self._own_id = own_container_id() if own_container == _LOOK_UP else own_container
+        self._seen: Seen | None = None
         self._steps: Mapping[str, Callable[[Work], StepOutcome]] = {
             "keep_old_image": staging.keep_old_image,
             "pull": staging.pull,
@@ -195,6 +198,15 @@ class DockerBackend:
         )
         return preflight(subject)
 
+    def reading_once(self) -> Self:
+        """The same backend for a look ahead: each container and image is read once for all preflights.
+
+        A preflight alone costs an inspection per container of the host, so 300 would cost 90,000.
+        """
+        twin = copy(self)
+        twin._seen = Seen()
+        return twin
+
     def capture(self, operation: OperationContext) -> Snapshot:
         """The whole inspection of the container, of what must follow it, and of their images.
 
@@ -292,6 +304,8 @@ class DockerBackend:
         return self._free_bytes(info.docker_root_dir)
 
     def _daemon(self, operation: OperationContext) -> Daemon:
+        if self._seen is not None:
+            return GlancingDaemon(self.api, operation.deadline_s, self._seen)
         return Daemon(self.api, operation.deadline_s)
 
     def _work(self, operation: OperationContext, report: Report = lambda progress: None) -> Work:
