@@ -10,6 +10,7 @@ import click
 from rich.text import Text
 
 from safeupdater.cli import documents, tables
+from safeupdater.cli.ahead import looked_ahead, previewed
 from safeupdater.cli.exits import Exit, exit_of
 from safeupdater.cli.options import Command
 from safeupdater.cli.progress import shown
@@ -22,6 +23,7 @@ from safeupdater.cli.text import clean, counted, minute
 from safeupdater.cli.working import working
 from safeupdater.domain.decision import Verdict
 from safeupdater.domain.plan import Approval, Plan, PlannedUpdate
+from safeupdater.update.preview import Preview
 from safeupdater.update.result import OperationResult
 from safeupdater.update.updater import Updater
 
@@ -45,12 +47,18 @@ def apply(session: Session, targets: tuple[str, ...], file: str | None, yes: boo
     saved = load_plan(Path(file)) if file else None
     with working(session) as (updater, drain):
         if dry_run:
-            return _say_only(session, updater, saved, targets)
+            return _say_only(session, updater, drain, saved, targets)
         return _apply(session, updater, drain, saved, targets, yes=yes)
 
 
-def _say_only(session: Session, updater: Updater, saved: Plan | None, targets: Sequence[str]) -> int:
-    show_plan(session, _narrowed(updater, _planned(session, updater, saved), targets))
+def _say_only(
+    session: Session, updater: Updater, drain: Drain, saved: Plan | None, targets: Sequence[str]
+) -> int:
+    plan = _narrowed(updater, _planned(session, updater, saved), targets)
+    ahead = looked_ahead(session, updater, plan, len(_ready(updater, plan)))
+    if drain.requested:
+        return Exit.INTERRUPTED
+    show_plan(session, plan, ahead)
     return Exit.DONE
 
 
@@ -71,13 +79,19 @@ def _apply(
             with shown(session, updater):
                 updater.rollbacks.collect()
         return _nothing_ready(session, plan, recovered, drain, is_named=bool(targets))
-    if not (yes or _agreed(session, ready)):
+    ahead = () if yes else looked_ahead(session, updater, plan, len(ready))
+    if drain.requested:
+        return _nothing_ready(session, plan, recovered, drain, is_named=bool(targets))
+    refused = {item.target_id: item for preview in ahead if (item := preview.refusal) is not None}
+    left = [update for update in ready if update.target_id not in refused]
+    if not (yes or _agreed(session, left, ahead)):
         session.say("nothing was changed")
         return Exit.INTERRUPTED
     with shown(session, updater):
-        results = updater.apply(plan)
-    show_results(session, (*recovered, *results), plan)
-    return exit_of((*recovered, *results))
+        results = updater.apply(plan, targets=[update.target_id for update in left])
+    everything = (*recovered, *refused.values(), *results)
+    show_results(session, everything, plan)
+    return exit_of(everything)
 
 
 def recover_first(session: Session, updater: Updater) -> tuple[OperationResult, ...]:
@@ -148,16 +162,20 @@ def _nothing_ready(
     return exit_of(recovered) or (Exit.BLOCKED if blocked else Exit.DONE)
 
 
-def _agreed(session: Session, ready: Sequence[PlannedUpdate]) -> bool:
-    """Shows what would be done, and asks."""
-    for update in ready:
+def _agreed(session: Session, left: Sequence[PlannedUpdate], ahead: Sequence[Preview]) -> bool:
+    """Shows what would be done and what that would meet, and asks; of nothing there is nothing to ask."""
+    if not left:
+        return True
+    for update in left:
         steps = ", ".join(f"{change} ({change.change_type})" for change in update.changes)
         session.err.print(
             Text.assemble("  ", (clean(target_name(update.target_id)), "bold"), f"  {clean(steps)}")
         )
+    for line in previewed(session, ahead):
+        session.err.print(line)
     try:
         with interruptible():
-            return session.confirm(f"Apply {counted(len(ready), 'update')}?")
+            return session.confirm(f"Apply {counted(len(left), 'update')}?")
     except (click.Abort, KeyboardInterrupt):
         session.say("")  # the cursor stands behind the question
         return False

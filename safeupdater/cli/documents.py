@@ -15,6 +15,7 @@ from safeupdater.domain.operation import Quarantine
 from safeupdater.domain.plan import Approval, Option, Plan, PlannedUpdate
 from safeupdater.errors import SafeUpdaterError
 from safeupdater.update.inventory import Statistics
+from safeupdater.update.preview import Preview
 from safeupdater.update.result import OperationResult
 
 Document = dict[str, Any]
@@ -77,12 +78,13 @@ def asset_document(asset: Asset) -> Document:
 # --- what is planned --------------------------------------------------------------------------------------
 
 
-def plan(planned: Plan) -> Document:
-    """``Plan``."""
+def plan(planned: Plan, ahead: Iterable[Preview] = ()) -> Document:
+    """``Plan``, with what looking ahead found of its updates."""
+    previews = {preview.planned.hash: preview for preview in ahead}
     return {
         "hash": planned.hash,
         "created_at": time(planned.created_at),
-        "updates": [_update(update) for update in planned.updates],
+        "updates": [_update(update, previews.get(update.hash)) for update in planned.updates],
         "current": list(planned.current),
         "unknown": [
             {"asset_id": item.asset_id, "code": item.code, "message": item.message}
@@ -91,13 +93,24 @@ def plan(planned: Plan) -> Document:
     }
 
 
-def _update(update: PlannedUpdate) -> Document:
+def _update(update: PlannedUpdate, preview: Preview | None) -> Document:
     return {
         "target_id": update.target_id,
         "hash": update.hash,
         **_decision(update.decision),
         "changes": [_change(change) for change in update.changes],
         "alternatives": [_option(option) for option in update.alternatives],
+        "preview": _preview(preview) if preview is not None else None,
+    }
+
+
+def _preview(preview: Preview) -> Document:
+    return {
+        "outlook": str(preview.outlook),
+        "code": preview.code,
+        "message": preview.message,
+        "until": time(preview.until),
+        "warnings": list(preview.warnings),
     }
 
 

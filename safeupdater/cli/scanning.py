@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.text import Text
 
 from safeupdater.cli import documents, tables
+from safeupdater.cli.ahead import previewed
 from safeupdater.cli.exits import Exit
 from safeupdater.cli.options import Command
 from safeupdater.cli.session import Session
@@ -18,6 +20,7 @@ from safeupdater.codec import plan_from_json, plan_to_json
 from safeupdater.domain.decision import Verdict
 from safeupdater.domain.plan import Plan, PlannedUpdate
 from safeupdater.errors import ConfigurationError, ScanError
+from safeupdater.update.preview import Preview
 from safeupdater.update.updater import Updater
 
 _MOST_PLAN_BYTES = 64 * 1024 * 1024
@@ -82,9 +85,13 @@ def looked_up(session: Session, updater: Updater) -> Plan:
         return updater.plan()
 
 
-def show_plan(session: Session, planned: Plan) -> None:
-    """Gives a plan, and says how to go on."""
-    session.result("Plan", documents.plan(planned), Text(clean_lines(planned.explain())))
+def show_plan(session: Session, planned: Plan, ahead: Sequence[Preview] = ()) -> None:
+    """Gives a plan with what looking ahead found, and says how to go on."""
+    lines = tuple(previewed(session, ahead))
+    session.result(
+        "Plan", documents.plan(planned, ahead), Text(clean_lines(planned.explain())),
+        *((Text(),) if lines else ()), *lines,
+    )  # fmt: skip
     if session.options.json:
         return
     if planned.approved:

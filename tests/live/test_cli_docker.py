@@ -132,6 +132,23 @@ def test_the_main_job_from_the_shell(host: Host) -> None:
     assert outcomes[1:] == ["rolled_back", "succeeded"]
 
 
+def test_a_dry_run_says_what_an_update_would_lose_and_whether_it_would_be_refused(host: Host) -> None:
+    host.release("1.0.0")
+    host.run("1.0.0")
+    host.release("1.0.1")
+    execution = host.client.exec_create(host.name, ["/bin/sh", "-c", "echo x > /kept-nowhere"])
+    host.client.exec_start(execution["Id"])
+    said = host("apply", host.name, "--dry-run")
+    assert f"\n! {host.name}: 1 files that {host.name} wrote outside" in said
+    assert all(len(line) <= 80 for line in said.partition("\n! ")[2].splitlines())
+
+    host.client.pause(host.name)
+    (update,) = host.json("apply", host.name, "--dry-run")["updates"]
+    assert (update["preview"]["outlook"], update["preview"]["code"]) == ("refused", "paused")
+    host.client.unpause(host.name)
+    assert host.running() == "1.0.0"
+
+
 def test_a_major_waits_for_approval_and_a_saved_plan_carries_it_out(host: Host) -> None:
     host.release("1.0.0")
     host.run("1.0.0")
