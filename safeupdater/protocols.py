@@ -501,7 +501,7 @@ class StateStore(Protocol):
         ...
 
     def iterate(self, kind: str, prefix: str = "") -> Iterator[tuple[str, Stored[object]]]:
-        """The records of a kind whose key begins with the prefix, in key order."""
+        """The records of a kind whose key begins with the prefix, in key order, as they are at the call."""
         ...
 
     # journal

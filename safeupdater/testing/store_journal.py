@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from safeupdater.codec import EVENTS
 from safeupdater.domain.operation import (
     AbortRequested,
     Event,
@@ -19,6 +20,7 @@ from safeupdater.domain.operation import (
 from safeupdater.errors import VersionConflict
 from safeupdater.protocols import StateStore
 from safeupdater.testing.clock import FakeClock
+from safeupdater.testing.store_filled import EXACTLY, filled_events
 from safeupdater.testing.store_samples import DONE, INTENDED, START, StoreTests, planned
 
 
@@ -40,6 +42,30 @@ class JournalTests(StoreTests):
         assert store.load("op-1") == entries
         assert store.since(0) == entries
         assert self.append(store, 3, INTENDED) == 4
+        store.close()
+
+    def test_every_type_of_event_comes_back_whole_and_at_its_very_time(
+        self, store: StateStore, tmp_path: Path, clock: FakeClock
+    ) -> None:
+        events = filled_events()
+        assert {type(event) for event in events} == set(EVENTS.values())
+        store.append("op-1", events, expected_version=0, at=EXACTLY)
+        store = self.reopened(store, tmp_path, clock)
+        entries = store.load("op-1")
+        for entry, event in zip(entries, events, strict=True):
+            assert entry.event == event, f"{type(event).__name__} came back otherwise than it was appended"
+            assert entry.at == EXACTLY, f"an event at {EXACTLY} came back at {entry.at}"
+        assert store.since(0) == entries
+        store.close()
+
+    def test_there_is_room_for_many_events(self, store: StateStore, tmp_path: Path, clock: FakeClock) -> None:
+        many = [AbortRequested(by=str(number)) for number in range(300)]
+        self.append(store, 0, planned(), *many)
+        for number in range(301, 351):
+            self.append(store, number, AbortRequested(by=str(number)))
+        store = self.reopened(store, tmp_path, clock)
+        kept = [entry.version for entry in store.load("op-1")]
+        assert kept == list(range(1, 352)), f"of 351 events of one operation, {len(kept)} are there"
         store.close()
 
     @pytest.mark.parametrize("after", range(5))

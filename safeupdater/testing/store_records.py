@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from safeupdater.codec import KINDS
 from safeupdater.domain.operation import (
     FirstSeen,
 )
 from safeupdater.errors import StoreError, VersionConflict
 from safeupdater.protocols import StateStore
 from safeupdater.testing.clock import FakeClock
+from safeupdater.testing.store_filled import filled_records
 from safeupdater.testing.store_samples import START, StoreTests, asset, snapshot
 
 
@@ -89,6 +91,29 @@ class RecordTests(StoreTests):
             store.put("setting", key + "x", 0)
         assert len(list(store.iterate("setting"))) == 10
 
+    def test_iteration_gives_what_was_there_at_the_call(self, store: StateStore) -> None:
+        for key in "abc":
+            store.put("setting", key, "then")
+        found = store.iterate("setting")
+        store.put("setting", "b", "later")
+        store.delete("setting", "c")
+        store.put("setting", "d", "later")
+        given = {key: stored.value for key, stored in found}
+        assert given == dict.fromkeys("abc", "then"), f"what was written after the call is in it: {given}"
+
+    def test_there_is_room_for_large_records(
+        self, store: StateStore, tmp_path: Path, clock: FakeClock
+    ) -> None:
+        text = "é" + "x" * 300_000
+        store.put("setting", "large", [text])
+        store.put("snapshot", "op-1", snapshot(env=[text]))
+        store = self.reopened(store, tmp_path, clock)
+        for kind, key, value in (("setting", "large", [text]), ("snapshot", "op-1", snapshot(env=[text]))):
+            found = store.get(kind, key)
+            assert found is not None, f"a {kind} of {len(text)} characters is not there"
+            assert found.value == value, f"a {kind} of {len(text)} characters is not whole"
+        store.close()
+
     def test_a_setting_is_not_changed_by_who_reads_it(self, store: StateStore) -> None:
         given: dict[str, Any] = {"list": [1]}
         store.put("setting", "k", given)
@@ -126,18 +151,15 @@ class RecordTests(StoreTests):
     def test_every_kind_of_record_is_there_after_reopening(
         self, store: StateStore, tmp_path: Path, clock: FakeClock
     ) -> None:
-        values: dict[str, object] = {
-            "asset": asset(),
-            "snapshot": snapshot(password="hunter2"),  # noqa: S106 - an example of a secret
-            "first_seen": FirstSeen(reference="a", at=START),
-            "setting": {"a": [1, 2.5, None, True, "é\n\0"]},
-        }
+        values = filled_records()
+        assert set(values) == set(KINDS)
         versions = {kind: store.put(kind, "k", value) for kind, value in values.items()}
         store = self.reopened(store, tmp_path, clock)
         for kind, value in values.items():
             found = store.get(kind, "k")
             assert found is not None
-            assert (found.value, found.version) == (value, versions[kind])
+            assert found.value == value, f"the record of kind {kind} came back otherwise than it was put"
+            assert found.version == versions[kind]
             assert [key for key, _ in store.iterate(kind)] == ["k"]
         store.close()
 

@@ -24,13 +24,14 @@ from safeupdater.testing.clock import FakeClock
 from safeupdater.testing.store_journal import JournalTests
 from safeupdater.testing.store_leases import LeaseTests
 from safeupdater.testing.store_pruning import PruningTests
+from safeupdater.testing.store_races import RaceTests
 from safeupdater.testing.store_records import RecordTests
 from safeupdater.testing.store_samples import DONE, INTENDED, START, asset, planned, snapshot
 
 __all__ = ["DONE", "INTENDED", "START", "StateStoreContract", "asset", "planned", "snapshot"]
 
 
-class StateStoreContract(RecordTests, JournalTests, PruningTests, LeaseTests):
+class StateStoreContract(RecordTests, JournalTests, PruningTests, LeaseTests, RaceTests):
     """The contract of ``StateStore``. ``open`` is all that a subclass has to give."""
 
     def test_two_objects_on_one_place_see_one_state(
@@ -52,28 +53,6 @@ class StateStoreContract(RecordTests, JournalTests, PruningTests, LeaseTests):
         assert other.acquire("k", "two", 60) is None
         assert other.lease_on("k") == store.lease_on("k") is not None
         other.close()
-
-    def test_threads_lose_no_write(self, store: StateStore) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
-        store.put("setting", "counter", 0)
-
-        def count(_: int) -> None:
-            while True:
-                found = store.get("setting", "counter")
-                assert found is not None
-                assert isinstance(found.value, int)
-                try:
-                    store.put("setting", "counter", found.value + 1, expected=found.version)
-                except VersionConflict:
-                    continue
-                return
-
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(count, range(40)))
-        found = store.get("setting", "counter")
-        assert found is not None
-        assert found.value == 40
 
     def test_no_text_about_the_store_shows_a_secret(self, store: StateStore) -> None:
         secret = "s3cr3t-in-env"  # noqa: S105 - an example of one
