@@ -206,6 +206,8 @@ class OperationContext:
 
     ``snapshot`` is None until it was captured. ``wanted`` is the snapshot to bring back in a rollback by
     hand, else None: then the wanted state is A with the new images. ``deadline_s`` bounds the call.
+    ``store_endpoint`` is the address and port of the server that keeps our state, None where there is none
+    on a network: whatever runs it must be refused.
     """
 
     operation_id: str
@@ -215,6 +217,7 @@ class OperationContext:
     snapshot: Snapshot | None = None
     wanted: Snapshot | None = None
     deadline_s: float = 60.0
+    store_endpoint: tuple[str, int] | None = None
 
     @property
     def target_id(self) -> str:
@@ -583,6 +586,22 @@ class MeasuredStore(Protocol):
 
     def free_bytes(self) -> int | None:
         """How much more it can take up, in bytes; None where that is not known.
+
+        Raises:
+            StoreError: it did not answer.
+        """
+        ...
+
+
+@runtime_checkable
+class RemoteStore(Protocol):
+    """What a ``StateStore`` may offer besides: it says where its server is.
+
+    A backend that finds this server among what it updates leaves it alone.
+    """
+
+    def server_endpoint(self) -> tuple[str, int] | None:
+        """The address (where that is not known, the name) and the port of the server; None without a port.
 
         Raises:
             StoreError: it did not answer.

@@ -38,6 +38,12 @@ class Postgres:
         self._stack = contextlib.ExitStack()
         self._server: Server | None = None
         self.port = 0
+        self._directory = Path()
+
+    @property
+    def socket(self) -> Path:
+        """The Unix socket that it listens on, too."""
+        return self._directory / f".s.PGSQL.{self.port}"
 
     @property
     def url(self) -> str:
@@ -51,7 +57,7 @@ class Postgres:
             directory = stack.enter_context(server_directory("postgres"))
             if user is not None:
                 shutil.chown(directory, user)
-            self.port = free_port()
+            self.port, self._directory = free_port(), directory
             data = directory / "data"
             _run(
                 [programs / "initdb", "-D", data, "-U", _USER, "-A", "trust", "-E", "UTF8", "--no-sync"], user

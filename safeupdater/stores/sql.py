@@ -33,7 +33,7 @@ from safeupdater.stores.sqlfile import free_bytes
 from safeupdater.stores.sqljournal import append, ended_before, forget
 from safeupdater.stores.sqlleases import lease_row, write_lease
 from safeupdater.stores.sqlrecords import delete_record, get_record, put_record
-from safeupdater.stores.sqlsession import Session, make_engine
+from safeupdater.stores.sqlsession import Session, make_engine, server_endpoint
 
 _SNAPSHOT = "snapshot"
 _FORGOTTEN_AT_ONCE = 200
@@ -237,6 +237,10 @@ class SqlStore:
     def free_bytes(self) -> int | None:
         """See ``MeasuredStore.free_bytes``: by disk and ``max_page_count`` in SQLite; else not known."""
         return None if self._session.is_shared else self._session.read(free_bytes)
+
+    def server_endpoint(self) -> tuple[str, int] | None:
+        """See ``RemoteStore.server_endpoint``: of PostgreSQL, unless it is reached over a Unix socket."""
+        return self._session.read(server_endpoint) if self._session.is_shared else None
 
     def close(self) -> None:
         """See ``StateStore.close``; an engine that was passed in stays open."""

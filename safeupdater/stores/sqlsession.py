@@ -33,6 +33,7 @@ Result = TypeVar("Result")
 # "safeupdr" as a number: the key of the lock that writers to one PostgreSQL database take in turn.
 _WRITERS = 0x7361666575706472
 _LOCK_TIMEOUT_S = 10
+_POSTGRES_PORT = 5432
 # One round trip for all of it. The settings end with the transaction: connections may be the caller's.
 _POSTGRES_BEGIN = (
     "BEGIN ISOLATION LEVEL READ COMMITTED;"
@@ -99,6 +100,20 @@ def make_engine(url: str, *, allow_network: bool = False, mounts: MountTable = s
         raise MissingExtraError(
             f"{error.name or 'a database driver'} is not installed: pip install 'safeupdater[sql]'"
         ) from error
+
+
+def server_endpoint(connection: Connection) -> tuple[str, int] | None:
+    """The address and the port that a connection to PostgreSQL goes to; None over a Unix socket.
+
+    Where the driver does not know the address (libpq before 12), it is the name that the URL has.
+    """
+    url = connection.engine.url
+    info: Any = getattr(connection.connection.driver_connection, "info", None)
+    try:
+        host, port = info.hostaddr, info.port
+    except (AttributeError, connection.dialect.loaded_dbapi.Error):
+        host, port = url.host, url.port or _POSTGRES_PORT
+    return (host, port) if host else None
 
 
 _IS_SET_UP = "safeupdater"

@@ -143,6 +143,16 @@ def looked_over(backend: Backend, context: OperationContext) -> PreflightReport 
     return report
 
 
+def endpoint_of(store: StateStore) -> tuple[str, int] | None:
+    """Where a store's server is (see ``RemoteStore``), where it says so.
+
+    Raises:
+        StoreError: it did not answer.
+    """
+    ask: Callable[[], tuple[str, int] | None] | None = getattr(store, "server_endpoint", None)
+    return ask() if ask is not None else None
+
+
 def lacks_room(store: StateStore) -> StepFailed | None:
     """The refusal where a store says that the journal of an update might not fit any more.
 

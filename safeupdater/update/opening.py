@@ -320,6 +320,7 @@ class Opener:
             snapshot=self._snapshot(opened.operation_id) if state.operation.snapshot_sha256 else None,
             wanted=self._snapshot(opened.restores) if opened.restores else None,
             deadline_s=CALL_DEADLINE_S,
+            store_endpoint=acting.endpoint_of(self._store),
         )
         return Flight(
             opened=opened, state=state, version=0, lease=lease, backend=backend, context=context,

@@ -123,6 +123,7 @@ class _Lookout:
             planned=planned,
             settings=settings,
             deadline_s=CALL_DEADLINE_S,
+            store_endpoint=acting.endpoint_of(self.ports.store),
         )
         return acting.looked_over(backend, context)
 

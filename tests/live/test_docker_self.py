@@ -13,10 +13,13 @@ from safeupdater.backends.docker import DockerBackend
 from safeupdater.backends.docker.client import connect
 from safeupdater.config import Policy
 from safeupdater.domain.operation import Outcome
+from safeupdater.protocols import StateStore
+from safeupdater.stores.sql import SqlStore
 from safeupdater.update.result import OperationResult
 from safeupdater.update.updater import Updater
 from testbed import contained, images
 from testbed.docker import Dockerd
+from testbed.postgres import Postgres
 from testbed.processes import LOOPBACK, answers_tcp, free_port, wait_until
 
 POLICY = {"version": 1, "health": {"window": "0.6s", "interval": "0.2s", "ready_timeout": "10s"}}
@@ -120,9 +123,55 @@ def test_the_socket_proxy_that_carries_us_is_not_updated_through_itself(scene: S
     assert scene.image("web") == scene.new
 
 
-def update_through(url: str) -> dict[str, OperationResult]:
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with Postgres() as server:
+        yield server
+
+
+@pytest.mark.parametrize("way", ["published port", "its address", "the host's network"])
+def test_what_our_own_database_is_reached_through_is_not_updated(
+    scene: Scene, postgres: Postgres, way: str
+) -> None:
+    inside = free_port()
+    port, host = inside, dict[str, Any]()
+    if way == "published port":
+        port = free_port()
+        host = {"port_bindings": {inside: (LOOPBACK, port)}}
+    elif way == "the host's network":
+        host = {"network_mode": "host"}
+    # It copies to what is mounted in place of the daemon's socket: here, that of PostgreSQL.
+    argv = ("-m", "testbed.socket_proxy", str(inside))
+    door = contained.create(
+        scene.client, scene.old, "db", argv, socket=postgres.socket, ports=[inside], **host
+    )  # fmt: skip
+    scene.client.start(door)
+    scene.run("web")
+    where = scene.client.inspect_container(door)["NetworkSettings"]["IPAddress"] or LOOPBACK
+    where = where if way == "its address" else LOOPBACK
+    assert wait_until(lambda: answers_tcp(port, where), timeout_s=20), scene.client.logs(door).decode()
+    url = postgres.url.replace(f"{LOOPBACK}:{postgres.port}", f"{where}:{port}")
+
+    with SqlStore(url, allow_plain_snapshots=True) as store:
+        assert store.server_endpoint() == (where, port)
+        results = update_through(scene.daemon.host, store)
+
+    assert (results["db"].outcome, results["db"].code) == (Outcome.ABORTED, "self")
+    assert "its own database" in results["db"].message
+    assert results["web"].outcome is Outcome.SUCCEEDED
+    assert scene.identity("db") == door
+    assert scene.image("web") == scene.new
+
+
+def test_a_database_over_a_unix_socket_has_no_endpoint(postgres: Postgres) -> None:
+    where = f"?host={postgres.socket.parent}&port={postgres.port}"
+    with SqlStore(f"postgresql://safeupdater@/safeupdater{where}") as store:
+        assert store.server_endpoint() is None
+
+
+def update_through(url: str, store: StateStore | None = None) -> dict[str, OperationResult]:
     """Updates everything on a daemon; gives the results by the containers' names."""
     backend = DockerBackend(connect(url), host="test")
-    with Updater(backends=[backend], policy=Policy.from_dict(POLICY)) as updater:
+    with Updater(backends=[backend], policy=Policy.from_dict(POLICY), store=store) as updater:
         updater.scan()
         return {result.target_id.rpartition("/")[2]: result for result in updater.apply()}

@@ -13,10 +13,20 @@ from safeupdater.domain.decision import Decision
 from safeupdater.domain.version import Version
 from safeupdater.gates.diffgate import DiffGate
 from safeupdater.observers.webhook import WebhookNotifier
-from safeupdater.protocols import Backend, Gate, JournalReader, MeasuredStore, Observer, StateStore, TagSource
+from safeupdater.protocols import (
+    Backend,
+    Gate,
+    JournalReader,
+    MeasuredStore,
+    Observer,
+    RemoteStore,
+    StateStore,
+    TagSource,
+)
 from safeupdater.registries.static import StaticTags
 from safeupdater.stores.jsonfile import JsonFileStore
 from safeupdater.stores.memory import MemoryStore
+from safeupdater.stores.sql import SqlStore
 
 
 def telling(webhook: WebhookNotifier) -> None:
@@ -25,11 +35,14 @@ def telling(webhook: WebhookNotifier) -> None:
     _reader: JournalReader = webhook
 
 
-def conforming(memory: MemoryStore, json: JsonFileStore, tags: StaticTags, backend: MemoryBackend) -> None:
+def conforming(
+    memory: MemoryStore, json: JsonFileStore, sql: SqlStore, tags: StaticTags, backend: MemoryBackend
+) -> None:
     """Never called: that it passes the type checkers is the test."""
     _in_memory: StateStore = memory
     _in_files: StateStore = json
     _measured: MeasuredStore = json
+    _remote: RemoteStore = sql
     _source: TagSource = tags
     _runtime: Backend = backend
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import urllib.parse
 from collections.abc import Callable, Sequence
 
+from safeupdater.backends.docker.carrying import carries_connection, carries_store, network_chain
 from safeupdater.backends.docker.client import Json
 from safeupdater.backends.docker.dependants import Tie, references_of
 from safeupdater.backends.docker.listing import owner_of
@@ -16,7 +16,7 @@ from safeupdater.backends.docker.names import (
 )
 from safeupdater.backends.docker.room import has_no_room
 from safeupdater.backends.docker.signals import asked_signal, parse_signal
-from safeupdater.backends.docker.snapshot import endpoints, section
+from safeupdater.backends.docker.snapshot import section
 from safeupdater.backends.docker.subject import Subject, digests_of, listed
 from safeupdater.backends.docker.work import refused
 from safeupdater.domain.artifact import ImageReference
@@ -54,8 +54,14 @@ def _is_ourselves(subject: Subject) -> StepOutcome | None:
         return refused(
             "self", f"{subject.name} shares its namespaces with the container that runs safeupdater"
         )
-    if _carries_our_connection(subject):
+    if carries_connection(subject):
         return refused("self", f"{subject.name} is how safeupdater reaches the Docker daemon")
+    if carries_store(subject):
+        return refused(
+            "self",
+            f"{subject.name}, or what stops with it, is how safeupdater reaches its own database, and every "
+            "step and the way back are written there: update it by hand",
+        )
     return None
 
 
@@ -64,50 +70,8 @@ def _may_be_ours(subject: Subject, inspect: Json) -> bool:
 
     Inside, a container that shares another's network looks like that other one.
     """
-    current: Json | None = inspect
-    seen: set[str] = set()
-    while subject.own_id and current is not None and current["Id"] not in seen:
-        seen.add(str(current["Id"]))
-        kind, _, reference = str(section(current, "HostConfig").get("NetworkMode")).partition(":")
-        current = subject.daemon.inspect(reference) if kind == "container" else None
-    return subject.own_id in seen
-
-
-def _carries_our_connection(subject: Subject) -> bool:
-    """Whether our URL goes to this very container: a socket proxy.
-
-    Every URL of ours leads to the daemon that this container runs on, so a container that publishes the
-    port that we talk to is what we talk through.
-    """
-    url = urllib.parse.urlsplit(subject.daemon.api.url)
-    if url.scheme == "unix" or url.hostname is None:
-        return False
-    is_near = url.hostname in _known_as(subject) or str(url.port) in _published_ports(subject)
-    return is_near or (url.scheme == "http" and _hands_on_the_socket(subject))
-
-
-def _known_as(subject: Subject) -> set[str]:
-    """The names and addresses that others reach it by, in lower case as in a URL."""
-    known_as = {subject.name, str(subject.config.get("Hostname") or "")}
-    for settings in endpoints(subject.inspect).values():
-        known_as |= {str(alias) for alias in (settings or {}).get("Aliases") or ()}
-        known_as |= {str((settings or {}).get(key) or "") for key in ("IPAddress", "GlobalIPv6Address")}
-    return {known.lower() for known in known_as - {""}}
-
-
-def _published_ports(subject: Subject) -> set[str]:
-    """The ports of the host that lead to it; on the host's own network, every port that it exposes."""
-    if subject.host_config.get("NetworkMode") == "host":
-        return {port.partition("/")[0] for port in subject.config.get("ExposedPorts") or ()}
-    ports = section(subject.inspect, "NetworkSettings").get("Ports") or {}
-    return {str(binding["HostPort"]) for bindings in ports.values() for binding in bindings or ()}
-
-
-def _hands_on_the_socket(subject: Subject) -> bool:
-    """Whether it has the daemon's socket on the host's network, where any port may be its own."""
-    sources = {str(mount.get("Source")) for mount in subject.inspect.get("Mounts") or ()}
-    return subject.host_config.get("NetworkMode") == "host" and any(
-        source.endswith("docker.sock") for source in sources
+    return subject.own_id is not None and any(
+        str(each["Id"]) == subject.own_id for each in network_chain(subject, inspect)
     )
 
 
