@@ -102,7 +102,8 @@ class UpdateExecutor:
     """Carries out approved updates, one machine per target.
 
     ``advance`` goes on with one operation until it must wait, and never sleeps itself; ``run`` drives
-    many. An executor belongs to one thread at a time, and an operation too where ``threads`` lets ``run``
+    many. ``preview`` asks ``foresight`` where ``run`` asks ``review``, which may remember what it saw. An
+    executor belongs to one thread at a time, and an operation too where ``threads`` lets ``run``
     use several; ``stop`` may be called from any.
     """
 
@@ -117,6 +118,7 @@ class UpdateExecutor:
         holder: str,
         new_id: Callable[[], str],
         objection: Objection | None = None,
+        foresight: Review | None = None,
         admission: Admission | None = None,
         hooks: Hooks | None = None,
         observers: Iterable[Observer] | Notifier = (),
@@ -132,7 +134,7 @@ class UpdateExecutor:
         self._ports = Ports(
             backends=tuple(backends), store=store, clock=clock, checks=checks, review=review, holder=holder,
             new_id=new_id, admission=admission or LocalAdmission(store), notifier=self._notifier,
-            objection=objection,
+            objection=objection, foresight=foresight or review,
         )  # fmt: skip
         self._opener = Opener(self._ports)
         self._progress = progress

@@ -68,13 +68,14 @@ class StoreFacts:
     wrong clock finds there, counts from when it was found to be; it is not written over.
 
     A store that does not answer leaves the sightings unknown, but never the quarantine: what failed before
-    would count as good.
+    would count as good. Without ``notes`` nothing is written: then it says what it would say now.
     """
 
     provides = frozenset({"quarantined", "first_seen", HISTORY})
 
-    def __init__(self, store: StateStore) -> None:
+    def __init__(self, store: StateStore, *, notes: bool = True) -> None:
         self._store = store
+        self._notes = notes
 
     def facts(self, candidate: Candidate) -> Mapping[str, object]:
         """Why it is in quarantine, where it is, and when it was first seen.
@@ -98,7 +99,7 @@ class StoreFacts:
             stored = self._store.get("first_seen", key)
             seen = stored.value if stored is not None and isinstance(stored.value, FirstSeen) else None
             noted = _seen_now(seen, now) if seen else FirstSeen(reference=str(new), at=now, last=now)
-            if noted == seen:
+            if noted == seen or not self._notes:
                 return noted.counts_from
             with contextlib.suppress(VersionConflict):
                 version = stored.version if stored is not None else 0

@@ -68,6 +68,7 @@ class Ports:
     new_id: Callable[[], str]
     admission: Admission
     notifier: Notifier
+    foresight: Review
     objection: Objection | None = None
 
     def backend_of(self, target_id: str) -> Backend | None:

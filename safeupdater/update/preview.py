@@ -20,6 +20,8 @@ from safeupdater.update.guarded import read_together
 from safeupdater.update.opening import Opener, Ports
 from safeupdater.update.result import OperationResult, refusal
 
+LOOK_AHEAD_S = 120.0
+"""How long after its beginning a look ahead still asks; somebody may be waiting for it."""
 _Answer = PreflightReport | StepFailed | OperationResult
 
 
@@ -77,12 +79,14 @@ def look_ahead(
 
     Opens no operation, takes no lease, writes nothing, and runs neither probes nor hooks. Admission is not
     asked either: whose turn it is then depends on what else runs. ``max_in_flight`` at once are asked about,
-    each on a thread of its own; with one everything happens on the calling thread.
+    each on a thread of its own; with one everything happens on the calling thread. After ``LOOK_AHEAD_S``
+    seconds, as where a runtime hangs, no more are.
     """
     lookout = _Lookout(
         ports=attrs.evolve(ports, backends=tuple(map(_reading_once, ports.backends))),
         approvals={approval.update_hash: approval for approval in approvals},
         is_stopping=is_stopping,
+        until_s=ports.clock.monotonic() + LOOK_AHEAD_S,
     )
     if max_in_flight == 1:
         return tuple(map(lookout.preview, updates))
@@ -95,11 +99,13 @@ class _Lookout:
     ports: Ports
     approvals: dict[str, Approval]
     is_stopping: Callable[[], bool]
+    until_s: float
 
     def preview(self, planned: PlannedUpdate) -> Preview:
         if self.is_stopping():
-            message = "stopped before it was asked"
-            return Preview(planned=planned, outlook=Outlook.UNKNOWN, code="stopped", message=message)
+            return _unasked(planned, "stopped", "stopped before it was asked about")
+        if self.ports.clock.monotonic() >= self.until_s:
+            return _unasked(planned, "too_late", f"not asked about within {LOOK_AHEAD_S:g} s")
         try:
             answer = self._answer(planned)
         except Exception as error:  # noqa: BLE001  a border: policies, stores and backends are foreign code
@@ -108,7 +114,7 @@ class _Lookout:
 
     def _answer(self, planned: PlannedUpdate) -> _Answer:
         """What opening the operation, and then the backend, would say."""
-        settings = self.ports.review(planned, self.ports.clock.now(), self.approvals.get(planned.hash))
+        settings = self.ports.foresight(planned, self.ports.clock.now(), self.approvals.get(planned.hash))
         if isinstance(settings, OperationResult):
             return settings
         obstacle = Opener(self.ports).obstacle(planned) or acting.lacks_room(self.ports.store)
@@ -126,6 +132,10 @@ class _Lookout:
             store_endpoint=acting.endpoint_of(self.ports.store),
         )
         return acting.looked_over(backend, context)
+
+
+def _unasked(planned: PlannedUpdate, code: str, message: str) -> Preview:
+    return Preview(planned=planned, outlook=Outlook.UNKNOWN, code=code, message=message)
 
 
 def _preview(planned: PlannedUpdate, answer: _Answer) -> Preview:

@@ -44,6 +44,7 @@ class PolicyReview:
 
     All gates run again with the time of execution; a policy that changed since the plan, an approval for
     something else, one that is used or out of date, and a decision that is not approve are refusals.
+    Without ``notes`` it remembers no sightings: then it only says what it would say now.
     """
 
     def __init__(
@@ -53,10 +54,11 @@ class PolicyReview:
         *,
         facts: Sequence[FactSource] = (),
         analyzer: SemVerAnalyzer | None = None,
+        notes: bool = True,
     ) -> None:
         self._policy = self._latest = policy if isinstance(policy, AskedPolicy) else AskedPolicy(policy)
         self._store = store
-        self._facts = (*facts, StoreFacts(store))
+        self._facts = (*facts, StoreFacts(store, notes=notes))
         self._gate = DiffGate(self._policy, analyzer=analyzer)
 
     def __call__(

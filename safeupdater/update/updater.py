@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -135,9 +136,14 @@ class Updater:
         self._reached: tuple[Backend, ...] = tuple(guard(item, GuardedBackend) for item in self.backends)
         self._guarded_tags: TagSource | None = None
         self._facts: tuple[FactSource, ...] = tuple(guard(source, GuardedFacts) for source in facts)
-        review = PolicyReview(
-            self._asked, self.store, facts=self._all_facts(stored=False), analyzer=self._analyzer
+        reviewing = partial(
+            PolicyReview,
+            self._asked,
+            self.store,
+            facts=self._all_facts(stored=False),
+            analyzer=self._analyzer,
         )
+        review = reviewing()
         self.executor = UpdateExecutor(
             self._reached,
             self.store,
@@ -145,6 +151,7 @@ class Updater:
             checks=checks or wiring.checks(),
             review=review,
             objection=review.objection,
+            foresight=reviewing(notes=False),
             holder=wiring.holder(),
             new_id=wiring.new_id,
             admission=guard(admission or LocalAdmission(self.store, self._limits), GuardedAdmission),

@@ -16,11 +16,13 @@ from safeupdater.domain.artifact import ImageReference
 from safeupdater.domain.operation import PreflightReport, StepOutcome, StepStatus
 from safeupdater.errors import BackendError
 from safeupdater.stores.clock import SystemClock
+from safeupdater.stores.memory import MemoryStore
 from safeupdater.testing.driving import operation_for
 from safeupdater.testing.fake_docker import FakeDocker
 from safeupdater.testing.fake_docker_http import FakeTransport
 from safeupdater.update.guarded import GuardedBackend, read_together
-from tests.support.engine import HOLD, WEB, Bench, FakeCheck, FakeChecks, policy_with
+from safeupdater.update.preview import LOOK_AHEAD_S
+from tests.support.engine import HOLD, WEB, Bench, BrokenStore, FakeCheck, FakeChecks, policy_with
 
 AWAY = BackendError("the daemon is away", transient=True)
 DENIED = BackendError("the socket lets nobody in", code="permission_denied")
@@ -192,6 +194,30 @@ def test_no_operation_can_have_the_id_that_a_look_ahead_goes_by() -> None:
     assert all(item.startswith("preview:") for item in ids)
 
 
+def test_it_writes_nothing_even_of_a_plan_that_was_made_elsewhere() -> None:
+    bench, _ = telling(others=1)
+    bench.updater.scan()
+    plan = bench.updater.plan()
+    store = BrokenStore(MemoryStore(bench.clock))
+    called: set[str] = set()
+    store.breaks = lambda name, arguments: bool(called.add(name))
+    bench.updater = bench.process(store=store)
+    called.clear()
+    assert [preview.outlook for preview in bench.updater.preview(plan)] == [Outlook.READY] * 2
+    assert called <= {"get", "iterate", "unfinished", "lease_on", "free_bytes"}
+
+
+def test_a_store_that_does_not_answer_leaves_it_unknown() -> None:
+    bench, _ = telling()
+    bench.updater.scan()
+    store = BrokenStore(bench.store)
+    planned = bench.updater.plan().updates
+    bench.updater = bench.process(store=store)
+    store.breaks = lambda name, arguments: name == "unfinished"
+    preview = only(bench.updater.executor.preview(planned))
+    assert (preview.outlook, preview.message) == (Outlook.UNKNOWN, "the store does not answer")
+
+
 # --- many, and what hangs -----------------------------------------------------------------------------------
 
 
@@ -241,6 +267,21 @@ def test_a_target_at_which_the_runtime_hangs_keeps_no_other_waiting(monkeypatch:
     gate.set()
     assert (found[WEB].outlook, found[WEB].code) == (Outlook.UNKNOWN, "backend_hangs")
     assert [p.outlook for target, p in found.items() if target != WEB] == [Outlook.READY] * 3
+
+
+def test_where_it_takes_too_long_the_rest_is_unknown() -> None:
+    bench, runtime = telling(others=3, web=PreflightReport())
+    bench.updater.scan()
+    plan = bench.updater.plan()
+
+    class Slow(Telling):
+        def preflight(self, operation: Any) -> Any:
+            bench.clock.advance(LOOK_AHEAD_S / 2)
+            return super().preflight(operation)
+
+    bench.updater.executor._ports.backends = (Slow(runtime),)
+    found = [(preview.outlook, preview.code) for preview in bench.updater.preview(plan)]
+    assert found == [(Outlook.READY, "")] * 2 + [(Outlook.UNKNOWN, "too_late")] * 2
 
 
 def test_a_guarded_backend_looks_ahead_guarded() -> None:
