@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import attrs
 import pytest
 
+from safeupdater.stores import holder as module
 from safeupdater.stores.holder import Holder, holder_identity, is_provably_dead
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="proved by /proc")
@@ -63,6 +65,19 @@ def test_a_gone_process_of_another_boot_or_container_is_not_provably_dead(boot: 
     assert holder is not None
     this_boot = holder.boot.partition("/")[0]
     assert not is_provably_dead(me(pid=2**22 + 1, boot=boot.replace("{this boot}", this_boot)))
+
+
+def test_a_process_id_of_another_namespace_on_this_boot_proves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = me(pid=2**22 + 1)
+    boot_id = tmp_path / "sys/kernel/random/boot_id"
+    boot_id.parent.mkdir(parents=True)
+    boot_id.write_bytes(Path("/proc/sys/kernel/random/boot_id").read_bytes())
+    (tmp_path / "self/ns").mkdir(parents=True)
+    (tmp_path / "self/ns/pid").symlink_to("pid:[1]")
+    monkeypatch.setattr(module, "_PROC", tmp_path)  # as a container beside us sees the same kernel
+    assert not is_provably_dead(gone)
 
 
 def test_this_process_is_not_dead() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from safeupdater.domain.asset import AssetStatus
 from safeupdater.errors import CorruptState, StoreError, StoreLocked
+from safeupdater.stores.framing import frame
 from safeupdater.stores.jsonfile import JsonFileStore
 from safeupdater.testing.clock import FakeClock
 from safeupdater.testing.filesystem import MemoryFileSystem
@@ -75,6 +76,15 @@ def test_only_the_owner_can_read_the_files(tmp_path: Path) -> None:
     assert modes.pop("snapshots") == 0o700
     assert set(modes.values()) == {0o600}
     assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o700
+
+
+def test_a_link_in_the_place_of_a_file_of_ours_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("somebody else's")
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s/journal.jsonl.new").symlink_to(tmp_path / "notes")
+    with pytest.raises(StoreError):
+        JsonFileStore(tmp_path / "s")
+    assert (tmp_path / "notes").read_text() == "somebody else's"
 
 
 def test_secrets_of_snapshots_are_in_their_own_files_only(tmp_path: Path) -> None:
@@ -170,6 +180,24 @@ def test_batches_are_compacted_too(tmp_path: Path) -> None:
         assert [stored.version for _, stored in store.iterate("asset")] == [6] * len(names)
         store.put("setting", "k", 1)
     JsonFileStore(tmp_path / "s").close()
+
+
+def test_line_numbers_go_on_after_a_compaction(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with JsonFileStore(path, FakeClock()) as store:
+        for number in range(4):
+            store.put("setting", "long", str(number) * 100_000)
+        long = (path / "journal.jsonl").stat().st_size
+        store.checkpoint()
+        assert (path / "journal.jsonl").stat().st_size < long
+        store.put("setting", "k", 1)
+    JsonFileStore(path, read_only=True).close()
+    whole = (path / "journal.jsonl").read_bytes()
+    cut = b"".join(whole.splitlines(keepends=True)[:-1])
+    with pytest.raises(CorruptState, match="ends at line 4, but it had 5 when"):
+        JsonFileStore(copy_with(path, tmp_path / "copy", cut))
+    with pytest.raises(CorruptState, match="line number 6: "):
+        JsonFileStore(copy_with(path, tmp_path / "copy", whole + frame(6, {"do": "nonsense"}).raw))
 
 
 def everything(store: JsonFileStore) -> list[object]:
@@ -307,7 +335,9 @@ def test_a_missing_line_in_the_middle_is_found(tmp_path: Path) -> None:
     lines = (tmp_path / "s/journal.jsonl").read_bytes().splitlines(keepends=True)
     for gone in range(1, len(lines) - 1):
         rest = b"".join(lines[:gone] + lines[gone + 1 :])
-        with pytest.raises(CorruptState, match="missing"):
+        with pytest.raises(
+            CorruptState, match=rf"line {gone + 1} \(byte {len(b''.join(lines[:gone]))}\).*missing"
+        ):
             JsonFileStore(copy_with(tmp_path / "s", tmp_path / "copy", rest))
 
 

@@ -40,8 +40,9 @@ def faulty_put(path: Path, *faults: Fault) -> tuple[JsonFileStore, FaultyFileSys
 
 
 @pytest.mark.parametrize("mishap", [Mishap.ERROR, Mishap.PARTIAL])
-def test_a_full_disk_loses_nothing_and_the_next_try_works(tmp_path: Path, mishap: Mishap) -> None:
-    store, _ = faulty_put(tmp_path / "s", Fault(call=1, mishap=mishap, errno=errno.ENOSPC))
+@pytest.mark.parametrize("cause", [errno.ENOSPC, errno.EDQUOT], ids=["disk", "quota"])
+def test_a_full_disk_loses_nothing_and_the_next_try_works(tmp_path: Path, mishap: Mishap, cause: int) -> None:
+    store, _ = faulty_put(tmp_path / "s", Fault(call=1, mishap=mishap, errno=cause))
     before = (tmp_path / "s/journal.jsonl").read_bytes()
     with pytest.raises(StoreError) as refused:
         store.append("op-1", [INTENDED], expected_version=1, at=START)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from safeupdater.stores.sql import SqlStore
 from safeupdater.stores.transfer import copy_state, export_state, import_state
 from safeupdater.testing.clock import FakeClock
 from safeupdater.testing.stores import DONE, INTENDED, START, asset, planned, snapshot
+from safeupdater.update.cursor import JournalCursor
 
 
 def test_each_url_opens_its_store(tmp_path: Path) -> None:
@@ -113,6 +116,24 @@ def test_a_busy_database_is_a_transient_error(tmp_path: Path) -> None:
         assert store.put("setting", "k", 1) == 1
 
 
+def test_a_forked_child_gets_a_connection_of_its_own(tmp_path: Path) -> None:
+    with SqlStore(f"sqlite:///{tmp_path}/s.db") as store:
+        ours = store._session.read(lambda connection: connection.connection.driver_connection)
+        assert store._session.read(lambda connection: connection.connection.driver_connection) is ours
+        child = os.fork()
+        if child == 0:
+            theirs = None
+            with contextlib.suppress(BaseException):
+                theirs = store._session.read(lambda connection: connection.connection.driver_connection)
+                store.put("setting", "k", "the child's")
+            os._exit(7 if theirs is not None and theirs is not ours else 0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        found = store.get("setting", "k")
+        assert found is not None
+        assert found.value == "the child's"
+        assert store.put("setting", "k", "ours") == 2
+
+
 def test_a_closed_sql_store_says_so(tmp_path: Path) -> None:
     store = SqlStore(f"sqlite:///{tmp_path}/s.db")
     store.close()
@@ -165,6 +186,16 @@ def test_state_moves_between_any_two_stores(
     assert content(new) == content(old)
     old.close()
     new.close()
+
+
+def test_the_places_of_journal_readers_stay_behind() -> None:
+    """Positions begin anew in the target: a place kept from the source would skip what is new there."""
+    source, target = MemoryStore(FakeClock()), MemoryStore(FakeClock())
+    fill(source)
+    JournalCursor(source, "audit")
+    copy_state(source, target)
+    assert [key for key, _ in target.iterate("setting")] == ["k"]
+    assert "audit" not in str(export_state(source))
 
 
 def test_an_export_survives_json_and_a_bad_one_changes_nothing() -> None:
