@@ -231,6 +231,26 @@ def test_a_daemon_that_wants_newer_calls_than_ours_is_told_so() -> None:
     assert "upgrade safeupdater" in problem
 
 
+class Redirecting(FakeTransport):
+    """Sends every look at the containers elsewhere, as a proxy that wants a login does."""
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        response = super().send(request)
+        if "/containers/json" in str(request.url):
+            response.status_code = 307
+            response.headers["Location"] = "http+docker://localhost/v1.41/elsewhere"
+        return response
+
+
+def test_a_daemon_that_sends_us_elsewhere_is_not_followed() -> None:
+    """The body and the login of a call are meant for the daemon alone."""
+    daemon = FakeDocker()
+    transport = Redirecting(daemon)
+    backend = DockerBackend(daemon.client(lambda _: transport), host="h", own_container=None)
+    assert Updater(backends=[backend], clock=FakeClock()).scan().problems
+    assert not [call for call in transport.calls if "elsewhere" in call]
+
+
 @pytest.mark.parametrize("call", ["/images/create", "/containers/create", "/stop", "/start", "/update"])
 def test_a_daemon_that_restarts_half_way_costs_nothing(call: str) -> None:
     scene = Scene()

@@ -28,6 +28,7 @@ from safeupdater.errors import (
     SafeUpdaterError,
     StoreError,
     UpdateError,
+    VersionConflict,
 )
 from safeupdater.update.executor import Progressed
 from safeupdater.update.result import Done, OperationResult
@@ -97,6 +98,29 @@ def test_a_store_that_comes_back_in_time_interrupts_nothing() -> None:
     down_from, down_for = 5.0, 6.0
     store.breaks = lambda name, arguments: down_from <= bench.clock.monotonic() < down_from + down_for
     assert bench.run(operation_id).succeeded
+
+
+def test_what_the_store_took_without_saying_so_is_known_again_and_not_written_twice() -> None:
+    """Our stores find the same append done; with one that only compares versions we know it ourselves."""
+    bench = Bench()
+    store = BrokenStore(bench.store)
+    bench.updater = bench.process(store=store)
+    operation_id = bench.open()
+    append, taken = bench.store.append, []
+
+    def lose_every_other_answer(*arguments: Any, expected_version: int, **keywords: Any) -> int:
+        if expected_version != len(bench.store.load(operation_id)):
+            raise VersionConflict("it is at another version")
+        version: int = append(*arguments, expected_version=expected_version, **keywords)
+        taken.append(version)
+        if len(taken) % 2:
+            raise StoreError("the connection was lost", code="commit_unknown", transient=True)
+        return version
+
+    bench.store.append = lose_every_other_answer
+    assert bench.run(operation_id).succeeded
+    assert len(taken) > 5
+    assert len(bench.store.load(operation_id)) == taken[-1]
 
 
 def test_no_effect_is_begun_that_the_journal_does_not_hold_yet() -> None:

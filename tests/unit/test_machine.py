@@ -476,6 +476,27 @@ def test_what_cannot_be_cleared_away_is_named_and_does_not_undo_the_success() ->
     )
 
 
+@pytest.mark.parametrize("status", [StepStatus.SUPERSEDED, StepStatus.GONE])
+@pytest.mark.parametrize(
+    ("events", "phase", "outcome"),
+    [
+        ([*WATCHING, COMMIT], Phase.COMMITTING, Outcome.SUCCEEDED),
+        ([*BEFORE_SWITCH, AbortRequested(by="somebody")], Phase.DISCARDING, Outcome.ABORTED),
+    ],
+    ids=["committing", "discarding"],
+)
+def test_what_somebody_else_changed_while_it_was_cleared_away_is_left_and_changes_no_end(
+    events: list[object], phase: Phase, outcome: Outcome, status: StepStatus
+) -> None:
+    two = ("one", "another")
+    begun = attrs.evolve(opened(), steps=attrs.evolve(STEPS, committing=two, discarding=two))
+    displaced = StepFailed(phase=phase, step="one", status=status, code="foreign", message="not ours")
+    command = next_command(replay([begun, *events, displaced]))  # type: ignore[list-item]
+    assert isinstance(command, states.Record), "nothing more of it is touched"
+    assert isinstance(command.event, Finished)
+    assert (command.event.outcome, command.event.leftovers) == (outcome, ("one: not ours",))
+
+
 def test_the_snapshot_says_what_is_gone_back_to_where_the_preflight_saw_something_else() -> None:
     ended = [PreflightPassed(running=True), SnapshotCaptured(sha256="s", running=False)]
     assert after(*ended).operation.running is False

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from safeupdater.domain.operation import Outcome
+from safeupdater.domain.operation import Outcome, Resumed
 from safeupdater.errors import CorruptState
 from safeupdater.update.standing import Standing, standings
 from safeupdater.update.updater import Updater
@@ -63,6 +63,16 @@ def test_what_ends_while_we_look_has_ended() -> None:
     assert result.succeeded
 
 
+def test_what_ends_just_before_its_lease_is_ours_has_ended() -> None:
+    bench, operation_id, _ = at_work()
+    store = Interrupted(bench.store, lambda: bench.run(operation_id), at="acquire")
+    (result,) = bench.process(store=store).recover()
+    assert result.succeeded
+    assert [
+        entry.version for entry in bench.store.load(operation_id) if isinstance(entry.event, Resumed)
+    ] == []
+
+
 def test_recovery_that_waits_for_another_host_sees_how_it_ends() -> None:
     bench, operation_id, elsewhere = at_work()
     wait = bench.clock.wait
@@ -92,15 +102,17 @@ def test_a_busy_target_says_who_works_on_it() -> None:
 class Interrupted(BrokenStore):
     """A store where something happens right after somebody has found that an operation has no end."""
 
-    def __init__(self, inner: Any, happens: Callable[[], object]) -> None:
+    def __init__(self, inner: Any, happens: Callable[[], object], at: str = "lease_on") -> None:
         super().__init__(inner)
         self.happens: Callable[[], object] | None = happens
+        self.at = at
+        self.breaks = self.interrupts
 
-    def lease_on(self, key: str) -> Any:
-        happens, self.happens = self.happens, None
-        if happens is not None:
+    def interrupts(self, name: str, arguments: tuple[Any, ...]) -> bool:
+        if name == self.at and self.happens is not None:
+            happens, self.happens = self.happens, None
             happens()
-        return self.inner.lease_on(key)
+        return False
 
 
 def only(store: Any) -> Standing:

@@ -64,6 +64,19 @@ def test_an_anonymous_token_is_asked_for_with_our_own_scope(world: World) -> Non
     assert token.authorization == ""
 
 
+@pytest.mark.parametrize("service", ["a\tb", "caf\u00e9", "x" * 257], ids=["control", "not ASCII", "long"])
+def test_b5_a_service_in_no_proper_text_is_not_sent_on(world: World, service: str) -> None:
+    def name_it(exchange: Exchange, reply: Reply) -> Reply:
+        challenge = f'Bearer realm="https://{REGISTRY}/token",service="{service}"'
+        return reply.with_header("WWW-Authenticate", challenge) if reply.status == 401 else reply
+
+    server = world.serve(name_it, auth=Bearer(users=USERS))
+    server.repository("shop/app", ["1.0.0"])
+    with pytest.raises(MalformedResponse, match="in no proper text"):
+        world.client({REGISTRY: LOGIN}).get_available_tags(APP)
+    assert server.asked("token") == []
+
+
 @pytest.mark.parametrize("field", ["token", "access_token"])
 def test_a_token_is_fetched_once_for_a_repository(world: World, field: str) -> None:
     server = world.serve(auth=Bearer(users=USERS, token_field=field))

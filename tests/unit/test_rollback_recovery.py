@@ -7,11 +7,12 @@ from typing import Any
 import attrs
 import pytest
 
-from safeupdater.backends.memory import CRASHES, GOOD
+from safeupdater.backends.memory import CRASHES, GOOD, Behaviour
 from safeupdater.domain.asset import AssetStatus
 from safeupdater.domain.decision import Verdict
+from safeupdater.domain.health import Condition, Observation
 from safeupdater.domain.operation import AbortRequested, Blame, Outcome, Resolution
-from safeupdater.errors import RollbackError, StoreError
+from safeupdater.errors import RollbackError, StoreError, VersionConflict
 from tests.support.engine import (
     HOLD,
     WEB,
@@ -306,6 +307,32 @@ def test_the_new_version_is_not_kept_after_a_failed_rollback_where_it_does_not_r
     assert len(bench.store.unfinished()) == 1
 
 
+@pytest.mark.parametrize("condition", [Condition.UNREADY, Condition.STARTING])
+def test_the_new_version_is_not_kept_after_a_failed_rollback_where_it_is_not_ready(
+    condition: Condition,
+) -> None:
+    """Something was wrong with it: that it runs is not enough, as it is for one that is held."""
+    bench = stuck()
+    seen = Observation(condition, "not_yet", "it answers nobody yet", "c2")
+    bench.updater.executor.observe = lambda *_, **__: seen
+    with pytest.raises(RollbackError, match="it answers nobody yet") as raised:
+        bench.updater.resolve(WEB, Resolution.KEEP_NEW, by="ada")
+    assert raised.value.code == "new_version_not_ready"
+
+
+def test_what_went_back_by_itself_and_is_put_back_by_hand_at_last_may_come_again() -> None:
+    """Somebody mended the way back, and took nothing back: it had gone back by itself."""
+    bench = Bench()
+    operation_id = bench.open()
+    bench.steps_until(operation_id, "Watching")
+    bench.world.containers["web"].paused = True
+    bench.world.behaviours[old_digest(bench)] = Behaviour(startable=False)
+    assert bench.run(operation_id).outcome is Outcome.ROLLBACK_FAILED
+    bench.world.behaviours[old_digest(bench)] = GOOD
+    assert bench.updater.resolve(WEB, Resolution.RESTORE, by="ada").outcome is Outcome.ROLLED_BACK
+    assert bench.updater.rollbacks.quarantined() == ()
+
+
 def test_a_failed_rollback_is_restored_once_the_cause_is_gone() -> None:
     bench = stuck()
     bench.world.behaviours[old_digest(bench)] = GOOD
@@ -406,6 +433,24 @@ def test_only_what_is_in_quarantine_can_be_allowed_again() -> None:
     with pytest.raises(RollbackError, match="not in quarantine") as raised:
         Bench().updater.rollbacks.allow_again(WEB, "sha256:" + "0" * 64, by="ada")
     assert raised.value.code == "not_quarantined"
+
+
+def test_an_entry_that_somebody_writes_meanwhile_is_not_lost_by_allowing_the_one_before() -> None:
+    bench = Bench()
+    bench.run(bench.plan(behaviour=CRASHES))
+    (entry,) = bench.updater.rollbacks.quarantined()
+    again = attrs.evolve(entry, operation_id="another", reason="it failed again")
+    get = bench.store.get
+
+    def overtaken(kind: str, key: str) -> Any:
+        found = get(kind, key)
+        bench.store.put(kind, key, again)
+        return found
+
+    bench.store.get = overtaken
+    with pytest.raises(VersionConflict):
+        bench.updater.rollbacks.allow_again(WEB, entry.digest, by="ada")
+    assert bench.updater.rollbacks.quarantined() == (again,)
 
 
 def test_a_bad_digest_that_is_offered_under_100_tags_for_30_days_is_tried_once() -> None:
