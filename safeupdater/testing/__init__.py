@@ -6,6 +6,8 @@ The names are imported when they are first used: contracts need pytest, which an
 from __future__ import annotations
 
 import importlib
+import pkgutil
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +22,12 @@ _HOMES = {
     "GateContract": "gates",
     "StateStoreContract": "stores",
 }
+
+if "pytest" in sys.modules:
+    # Only of modules that it is told of does pytest show what the two sides of a failed assertion were.
+    sys.modules["pytest"].register_assert_rewrite(
+        *(f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__))
+    )
 
 
 def __getattr__(name: str) -> object:

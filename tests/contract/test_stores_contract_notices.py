@@ -296,3 +296,8 @@ def test_the_contract_says_what_is_wrong(broken: type[MemoryStore]) -> None:
 @pytest.mark.parametrize("broken", NOTICED_ANYWAY, ids=lambda broken: broken.__name__)
 def test_the_contract_notices(broken: type[MemoryStore]) -> None:
     assert complaints_about(broken)
+
+
+def test_a_bare_assertion_of_the_contract_shows_both_sides() -> None:
+    said = complaints_about(Unsorted)["test_iteration_is_in_key_order_and_keeps_to_the_prefix"]
+    assert "At index 0 diff: 'b' != 'B'" in said
