@@ -396,6 +396,19 @@ class ReadsOnce(Protocol):
         ...
 
 
+class IdentifiedRuntime(Protocol):
+    """A backend that can tell its runtime from every other one, whatever alias it was given."""
+
+    @property
+    def runtime_id(self) -> str | None:
+        """What the runtime calls itself, wherever it is reached from; None where it does not say.
+
+        Raises:
+            ScanError: it did not answer.
+        """
+        ...
+
+
 class Hooks(Protocol):
     """Runs hooks."""
 

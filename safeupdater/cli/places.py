@@ -19,6 +19,7 @@ from safeupdater.errors import (
 )
 from safeupdater.protocols import Backend
 from safeupdater.stores.open import BUILT_IN
+from safeupdater.update.runtimes import Runtimes
 
 
 def default_store(environ: Mapping[str, str]) -> str:
@@ -63,12 +64,13 @@ def open_backends(
     """The runtimes that can be reached; each that cannot is warned of.
 
     Raises:
-        ConfigurationError: one of them is not named properly, or one twice.
+        ConfigurationError: one of them is not named properly, or one twice, by two names even.
         PluginError: a plugin that is named gives no backend.
         ScanError: none can be reached.
     """
     backends = named_backends(specs, environ)
     reached: dict[tuple[str, str], Backend] = {}
+    runtimes = Runtimes()
     failures: list[SafeUpdaterError] = []
     for spec, backend in backends:
         try:
@@ -81,6 +83,7 @@ def open_backends(
             continue
         if place in reached:
             raise ConfigurationError(f"two backends lead to the same host {place[1]}: name each once")
+        runtimes.add(backend)
         reached[place] = backend
     if not reached:
         raise ScanError(

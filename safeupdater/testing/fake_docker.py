@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -25,6 +26,9 @@ Json: TypeAlias = dict[str, Any]
 
 CRASHES = "fake.crashes"
 """An image with this label makes containers that end at once with exit code 1."""
+
+
+_NUMBERS = itertools.count(1)
 
 
 class Refused(Exception):
@@ -62,6 +66,8 @@ class FakeDocker:
     """The machine's, as ``/version`` says it; ``machine`` is what ``/info`` says, in uname's words."""
     machine: str = "x86_64"
     host_name: str = "fake-host"
+    daemon_id: str = attrs.field(factory=lambda: f"FAKE:{next(_NUMBERS)}")
+    """What tells it from other daemons, whatever alias it is given."""
     root: str = "/fake/docker"
     driver_status: list[list[str]] = attrs.field(factory=lambda: [["Backing Filesystem", "extfs"]])
     components: tuple[str, ...] = ("Engine",)

@@ -147,7 +147,7 @@ def _version(daemon: FakeDocker, _: tuple[str, ...], __: Params, ___: Json) -> _
 
 def _info(daemon: FakeDocker, _: tuple[str, ...], __: Params, ___: Json) -> _Answer:
     return 200, {
-        "ID": "FAKE:DAEMON",
+        "ID": daemon.daemon_id,
         "Name": daemon.host_name,
         "OSType": "linux",
         "Architecture": daemon.machine,

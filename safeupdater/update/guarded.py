@@ -135,6 +135,12 @@ class GuardedBackend:
         return self.inner.host
 
     @property
+    def runtime_id(self) -> str | None:
+        """As the backend says, where it does."""
+        ask: Callable[[], str | None] = lambda: getattr(self.inner, "runtime_id", None)  # noqa: E731
+        return _asked(self._reads, ask, QUESTION_S, _scan_late, key="runtime_id")
+
+    @property
     def can_resume_switch(self) -> bool:
         """As the backend says."""
         return self.inner.can_resume_switch

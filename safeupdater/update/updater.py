@@ -64,6 +64,7 @@ from safeupdater.update.result import AbortAnswer, OperationResult
 from safeupdater.update.retention import JournalRetention
 from safeupdater.update.review import PolicyReview
 from safeupdater.update.rollback import RollbackManager
+from safeupdater.update.runtimes import Runtimes
 from safeupdater.update.volatile import is_volatile, warn_of_volatile
 
 REMEDIES: Mapping[str, str] = MappingProxyType(
@@ -134,6 +135,7 @@ class Updater:
         # Where there are threads, what hangs must hold up itself alone.
         guard = self._guard = guarded if has_threads else unguarded
         self._reached: tuple[Backend, ...] = tuple(guard(item, GuardedBackend) for item in self.backends)
+        self._runtimes = Runtimes()
         self._guarded_tags: TagSource | None = None
         self._facts: tuple[FactSource, ...] = tuple(guard(source, GuardedFacts) for source in facts)
         reviewing = partial(
@@ -183,7 +185,12 @@ class Updater:
     # --- the main job ---------------------------------------------------------------------------------------
 
     def scan(self) -> Scan:
-        """Looks at every backend and records what runs; one that does not answer is a problem, not an end."""
+        """Looks at every backend and records what runs; one that does not answer is a problem, not an end.
+
+        Raises:
+            ConfigurationError: two backends lead to the same runtime.
+            StoreError: what was seen was not recorded.
+        """
         assets: list[Asset] = []
         finished: list[ScanFinished] = []
         problems: list[str] = []
@@ -198,6 +205,7 @@ class Updater:
                 problems.append(f"{where}: {error.message}")
                 self._notifier.alert_if_permanent(error, "see safeupdater doctor", where=where)
                 continue
+            self._tell_apart(backend)
             assets += report.assets
             problems += report.problems
             finished.append(self.inventory.record(report, self.clock.now(), began=began))
@@ -292,7 +300,12 @@ class Updater:
         """Recovers what was interrupted, then carries out what a plan approves (a new plan, by default).
 
         ``targets`` limits it to some target ids.
+
+        Raises:
+            ConfigurationError: two backends lead to the same runtime.
         """
+        for backend in self._reached:
+            self._tell_apart(backend)
         self.rollbacks.recover()
         self.rollbacks.collect()
         approvals = self.approvals()
@@ -318,6 +331,15 @@ class Updater:
         approvals = self.approvals()
         chosen = _to_carry_out(plan, approvals, targets)
         return self.executor.preview(chosen, max_in_flight=max_in_flight, approvals=approvals)
+
+    def _tell_apart(self, backend: Backend) -> None:
+        """Makes sure that no backend before leads to the same runtime; a single one is not asked.
+
+        Raises:
+            ConfigurationError: one does.
+        """
+        if len(self._reached) > 1:
+            self._runtimes.add(backend)
 
     def _warn_if_volatile(self) -> None:
         if not self._is_warned and is_volatile(self.store, self.backends):

@@ -242,3 +242,12 @@ def test_without_a_daemon_there_is_one_sentence_that_says_what_to_do(host: Host)
     assert (process.returncode, out) == (1, "")
     assert len(err.strip().splitlines()) == 1
     assert "systemctl start docker" in err
+
+
+def test_one_daemon_by_two_aliases_is_refused(host: Host) -> None:
+    url = host.environment["DOCKER_HOST"]
+    for command in (["scan"], ["apply", "--yes"]):
+        process = host.start(*command, "--backend", f"a={url}", "--backend", f"b={url}")
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 1
+        assert "docker on a and docker on b are the same runtime" in " ".join(err.split())

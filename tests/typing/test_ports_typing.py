@@ -7,6 +7,7 @@ from typing import assert_type
 
 from safeupdater import AbortAnswer, OperationResult, Outlook, Plan, Preview, Updater
 from safeupdater.analysis import Selection, SemVerAnalyzer, VersionRange
+from safeupdater.backends.docker import DockerBackend
 from safeupdater.backends.memory.backend import MemoryBackend
 from safeupdater.domain.change import VersionChangeType
 from safeupdater.domain.decision import Decision
@@ -16,6 +17,7 @@ from safeupdater.observers.webhook import WebhookNotifier
 from safeupdater.protocols import (
     Backend,
     Gate,
+    IdentifiedRuntime,
     JournalReader,
     MeasuredStore,
     Observer,
@@ -45,6 +47,12 @@ def conforming(
     _remote: RemoteStore = sql
     _source: TagSource = tags
     _runtime: Backend = backend
+
+
+def identified(backend: DockerBackend) -> None:
+    """Never called, like the one before."""
+    _runtime: Backend = backend
+    _told_apart: IdentifiedRuntime = backend
 
 
 def asking(updater: Updater, plan: Plan) -> None:

@@ -139,6 +139,16 @@ class DockerBackend:
         """The alias of the daemon, as in asset ids."""
         return self.scanner.host
 
+    @property
+    def runtime_id(self) -> str | None:
+        """The daemon's id and its machine's name: a copy of a machine may have the same id.
+
+        Raises:
+            DockerConnectionError: the daemon did not answer.
+        """
+        info = self.scanner.info
+        return f"{info.id} {info.name}" if info.id else None
+
     def scan(self) -> ScanReport:
         """Every container on this host.
 
