@@ -246,7 +246,7 @@ def test_without_a_daemon_there_is_one_sentence_that_says_what_to_do(host: Host)
 
 def test_one_daemon_by_two_aliases_is_refused(host: Host) -> None:
     url = host.environment["DOCKER_HOST"]
-    for command in (["scan"], ["apply", "--yes"]):
+    for command in (["scan"], ["apply", "--yes"], ["recover"]):
         process = host.start(*command, "--backend", f"a={url}", "--backend", f"b={url}")
         _, err = process.communicate(timeout=120)
         assert process.returncode == 1

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from safeupdater.backends.docker import DockerBackend
 from safeupdater.config.policy import Policy
 from safeupdater.errors import ConfigurationError, ScanError
+from safeupdater.protocols import Backend
 from safeupdater.registries.static import StaticTags
 from safeupdater.stores.jsonfile import JsonFileStore
 from safeupdater.testing.clock import FakeClock
 from safeupdater.testing.fake_docker import FakeDocker
 from safeupdater.testing.fake_docker_http import FakeTransport
+from safeupdater.update.guarded import GuardedBackend
+from safeupdater.update.runtimes import Runtimes
 from safeupdater.update.updater import Updater
 
 APP = "registry.test/app"
@@ -104,3 +109,38 @@ def test_a_daemon_that_is_away_is_asked_when_it_is_back(tmp_path: Path) -> None:
         del scene.backends[1].scan
         with pytest.raises(ConfigurationError, match="docker on a and docker on b"):
             updater.scan()
+
+
+class Plugin:
+    """A foreign backend, which knows nothing of deadlines."""
+
+    name = "acme"
+
+    def __init__(self, host: str, runtime_id: object = None) -> None:
+        self.host = host
+        self._identity = runtime_id
+
+    @property
+    def runtime_id(self) -> object:
+        if isinstance(self._identity, Exception):
+            raise self._identity
+        return self._identity
+
+
+def guarded(*backends: object) -> Runtimes:
+    runtimes = Runtimes()
+    for backend in backends:
+        runtimes.add(GuardedBackend(cast("Backend", backend)))
+    return runtimes
+
+
+def test_foreign_backends_are_told_apart_too() -> None:
+    with pytest.raises(ConfigurationError, match="acme on a and acme on b are the same runtime"):
+        guarded(Plugin("a", "x"), Plugin("b", "x"))
+
+
+def test_a_foreign_backend_that_does_not_say_who_it_is_is_different() -> None:
+    silent = SimpleNamespace(name="acme", host="c")  # has no such attribute
+    guarded(
+        Plugin("a", RuntimeError("a bug")), Plugin("b", RuntimeError("a bug")), Plugin("b"), silent, silent
+    )
