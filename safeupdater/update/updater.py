@@ -79,6 +79,7 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Why nothing can be said of an asset that waiting does not mend, and what to do about it."""
+_LONGEST_APPROVAL_S = 365 * 86_400.0
 
 
 @attrs.frozen(kw_only=True)
@@ -259,13 +260,20 @@ class Updater:
     ) -> Approval:
         """Consents to one planned update: good once, for ``ttl_s`` seconds (the policy's, by default).
 
+        A time of its own is more than 0 seconds and at most 365 days, as in the policy.
+
         One that waits only because it was refused before (``refused_before``) can be approved too, whatever
         the policy wants otherwise: then it is tried again at once.
 
         Raises:
             UpdateError: the update is rejected, needs no approval, may not be approved in bulk, or not by
                 this approver. Who that is was for the caller to find out: a name is believed.
+            ValueError: ``ttl_s`` is no such time.
         """
+        if ttl_s is not None and not 0 < ttl_s <= _LONGEST_APPROVAL_S:
+            raise ValueError(
+                f"an approval is good for more than 0 seconds and at most 365 days, got {ttl_s!r}"
+            )
         verdict, is_retry = update.decision.verdict, _only_was_refused(update.decision)
         if verdict not in (Verdict.REVIEW_REQUIRED, Verdict.MANUAL_APPROVAL) and not is_retry:
             needs_none = "needs no approval" if update.is_approved else f"cannot be approved, it is {verdict}"

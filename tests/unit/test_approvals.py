@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import attrs
@@ -59,6 +60,14 @@ def test_an_approval_that_is_given_back_ends_when_it_would_have() -> None:
     bench.updater.approve(update, approver="ann", ttl_s=HOUR_S)
     bench.apply()
     bench.clock.advance(HOUR_S)
+    assert bench.updater.approvals() == ()
+
+
+@pytest.mark.parametrize("ttl_s", [-5, 0, math.nan, math.inf, -math.inf, 1e300])
+def test_an_approval_is_for_a_time_to_come_that_ends(ttl_s: float) -> None:
+    bench, update, _ = waiting()
+    with pytest.raises(ValueError, match="more than 0 seconds and at most 365 days, got"):
+        bench.updater.approve(update, approver="ann", ttl_s=ttl_s)
     assert bench.updater.approvals() == ()
 
 
