@@ -19,6 +19,7 @@ USES = {
         "from safeupdater.stores import open_store; open_store('sqlite:///x.db')",
     ),
     "sqlalchemy, imported": ("sql", "SQLAlchemy", "import safeupdater.stores.sql"),
+    "sqlalchemy, by name": ("sql", "SQLAlchemy", "from safeupdater.stores import SqlStore"),
     "psycopg": (
         "sql",
         "psycopg",
@@ -90,6 +91,7 @@ def test_nothing_optional_is_needed_to_import_and_to_decide(module: str) -> None
     ran = run_without(
         module,
         "from safeupdater import DiffGate, SemVerAnalyzer, Updater, Policy\n"
+        "from safeupdater.stores import *\n"
         "assert SemVerAnalyzer().is_upgrade('1.0.0', '1.1.0')\n"
         "Updater(backends=[], policy=Policy.from_dict({'version': 1})).apply()",
     )

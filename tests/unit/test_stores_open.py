@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from safeupdater import stores
 from safeupdater.codec import dumps, loads
 from safeupdater.domain.operation import Finished, Outcome
 from safeupdater.errors import ConfigurationError, CorruptState, StoreError
@@ -34,6 +35,13 @@ def test_each_url_opens_its_store(tmp_path: Path) -> None:
         assert isinstance(store, kind)
         assert store.put("setting", "k", 1) == 1
         store.close()
+
+
+def test_every_store_is_had_from_one_place() -> None:
+    assert stores.SqlStore is SqlStore
+    assert stores.MemoryStore is MemoryStore
+    with pytest.raises(AttributeError, match="has no attribute 'NoStore'"):
+        _ = stores.NoStore
 
 
 @pytest.mark.parametrize(
