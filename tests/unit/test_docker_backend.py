@@ -388,6 +388,14 @@ def test_warnings_say_what_will_be_different_or_lost() -> None:
     assert "/run/app.pid" not in text
 
 
+def test_one_file_that_gets_lost_is_one_file() -> None:
+    bench = Bench()
+    bench.daemon.run("web", f"{APP}:1.0.0")
+    bench.daemon.find("web")["changes"] = [{"Path": "/etc/app.conf", "Kind": 1}]
+    warnings = bench.backend.preflight(bench.drive().operation).warnings
+    assert "1 file that web wrote outside of volumes gets lost: /etc/app.conf" in warnings
+
+
 @pytest.mark.parametrize("restart", [True, False])
 def test_only_who_wants_to_be_restarted_with_it_is_named(restart: bool) -> None:
     bench = Bench()

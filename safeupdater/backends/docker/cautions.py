@@ -68,7 +68,9 @@ def _layer_is_lost(subject: Subject) -> Iterator[str]:
         # A directory is listed as changed whenever something in it is, and a mount point when it was made.
         if path not in parents and not _is_under(path, mounted) and not _is_fleeting(path) and path != _INIT
     ]
-    if own:
+    if len(own) == 1:
+        yield f"1 file that {subject.name} wrote outside of volumes gets lost: {own[0]}"
+    elif own:
         yield (
             f"{len(own)} files that {subject.name} wrote outside of volumes get lost, such as {listed(own)}"
         )
