@@ -380,7 +380,8 @@ class SlowSteps(Protocol):
     def step_time_s(self, operation: OperationContext, phase: Phase, step: str) -> float:
         """How long that step may take at most; 0 for the usual time. Asks nobody.
 
-        ``deadline_s`` and the lease on the target follow it.
+        ``deadline_s`` and the lease on the target follow it, up to 7 days. What is no time to come counts
+        as 0, and so does raising.
         """
         ...
 

@@ -47,6 +47,8 @@ CALL_DEADLINE_S = 120.0
 """How long one call to a runtime may take, unless its phase says otherwise."""
 STAGING_DEADLINE_S = 1800.0
 """How long one call of the staging phase may take: it pulls images."""
+SLOWEST_STEP_S = 7 * 86_400.0
+"""The most that a backend gets for a step that it says to be slow, as hooks do: a lease has to end."""
 _HOOK_MARGIN_S = 10.0
 """What ending a hook that is late takes at most."""
 _BASELINE_INTERVAL_S = 0.5
@@ -88,8 +90,15 @@ def failed(phase: Phase, step: str, error: Exception) -> StepFailed:
     )
 
 
-def refused(phase: Phase, step: str, outcome: StepOutcome) -> StepFailed:
-    """The event for an answer that is not "done"."""
+def refused(phase: Phase, step: str, answer: object) -> StepFailed:
+    """The event for an answer that is not "done"; one that makes no sense is a refusal as well."""
+    outcome = answer if isinstance(answer, StepOutcome) else _nonsense(answer, "StepOutcome")
+    if not isinstance(outcome.status, StepStatus):
+        outcome = _nonsense(outcome.status, "StepStatus")
+    elif outcome.status is _DONE:
+        outcome = StepOutcome(
+            StepStatus.REFUSED, "backend_nonsense", "the backend refused with the status done"
+        )
     return StepFailed(
         phase=phase, step=step, status=outcome.status, code=outcome.code, message=outcome.message
     )
@@ -281,9 +290,7 @@ def perform(
             outcome = backend.perform(context, phase, step, report)
     except Exception as error:  # noqa: BLE001  a border: backends are foreign code
         return failed(phase, step, error)
-    if not isinstance(outcome, StepOutcome):
-        return refused(phase, step, _nonsense(outcome, "StepOutcome"))
-    if outcome.status is _DONE:
+    if isinstance(outcome, StepOutcome) and outcome.status is _DONE:
         return StepDone(phase=phase, step=step, detail=outcome.message)
     return refused(phase, step, outcome)
 
@@ -304,8 +311,19 @@ def deadline_s(backend: Backend, context: OperationContext, command: Perform) ->
     if command.step.startswith(HOOK_PREFIX):
         hook = _hook_named(context.settings, command.step.removeprefix(HOOK_PREFIX))
         return max(phase_s, hook.timeout_s + _HOOK_MARGIN_S) if hook is not None else phase_s
+    return max(phase_s, _own_time_s(backend, context, command))
+
+
+def _own_time_s(backend: Backend, context: OperationContext, command: Perform) -> float:
+    """What a backend asks for a step, a week at most; 0 where it asks for nothing, or for nonsense."""
     own: _StepTime | None = getattr(backend, "step_time_s", None)
-    return phase_s if own is None else max(phase_s, own(context, command.phase, command.step))
+    if own is None:
+        return 0.0
+    try:
+        asked_s = own(context, command.phase, command.step)
+        return min(asked_s, SLOWEST_STEP_S) if asked_s > 0 else 0.0
+    except Exception:  # noqa: BLE001  a border: an update under way must end, so it has the usual time
+        return 0.0
 
 
 def _hook_named(settings: OperationSettings, name: str) -> Hook | None:

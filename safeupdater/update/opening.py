@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import cast
 
 import attrs
 
@@ -335,7 +336,8 @@ class Opener:
         """
         try:
             with border("a health check"):
-                return self._ports.checks.create(spec.type, **spec.options)
+                made: object = self._ports.checks.create(spec.type, **spec.options)
+                return _require_check(made, spec.type)
         except SafeUpdaterError as error:
             if is_needed:
                 raise
@@ -365,6 +367,13 @@ def _require_captured(flight: Flight) -> None:
             "nothing is done with it; put the old version back by hand, or restore the state from a backup",
             code="snapshot_damaged",
         )
+
+
+def _require_check(made: object, type: str) -> HealthCheck:
+    if not callable(getattr(made, "check", None)) or not callable(getattr(made, "self_test", None)):
+        what = f"{made.__class__.__name__}, without check and self_test"
+        raise PluginError(f"the health checks made of {type!r} a {what}")
+    return cast("HealthCheck", made)
 
 
 def _checked(steps: Steps, backend: Backend) -> Steps:

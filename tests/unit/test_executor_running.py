@@ -15,6 +15,7 @@ from safeupdater.domain.operation import (
     Hook,
     OperationPlanned,
     Outcome,
+    PreflightReport,
     StepFailed,
     StepOutcome,
     StepStatus,
@@ -445,6 +446,31 @@ def test_a_step_that_raises_or_answers_nonsense_brings_the_old_version_back(step
     assert list(bench.world.containers) == ["web"]
 
 
+@pytest.mark.parametrize("refusal", ["no", StepOutcome(), 42], ids=repr)
+def test_a_refusal_that_is_none_is_nonsense_and_refuses(refusal: Any) -> None:
+    bench, result = plugged("preflight", PreflightReport(refusal=refusal))
+    assert (result.outcome, result.code) == (Outcome.ABORTED, "backend_nonsense")
+    assert bench.store.unfinished() == ()
+
+
+@pytest.mark.parametrize("status", ["done", "refused", None, 42], ids=repr)
+@pytest.mark.parametrize(
+    ("method", "step", "outcome"),
+    [
+        ("preflight", "", Outcome.ABORTED),
+        ("perform", "pull", Outcome.ABORTED),
+        ("perform", "park", Outcome.ROLLED_BACK),
+    ],
+)
+def test_a_status_that_is_none_is_nonsense(method: str, step: str, outcome: Outcome, status: Any) -> None:
+    said: Any = StepOutcome(status)
+    answer = PreflightReport(refusal=said) if method == "preflight" else said
+    bench, result = plugged(method, answer, only_step=step)
+    assert (result.outcome, result.code) == (outcome, "backend_nonsense")
+    assert f"answered a {type(status).__name__} instead of a StepStatus" in result.message
+    assert bench.running == {"web": "1.0.0"}
+
+
 @pytest.mark.parametrize("answer", NONSENSE, ids=repr)
 def test_a_backend_that_says_nothing_sensible_while_watching_is_no_proof_of_health(answer: Any) -> None:
     _, result = plugged("observe", answer)
@@ -511,6 +537,16 @@ def test_a_check_that_raises_or_answers_nonsense_measured_nothing(answer: Any) -
     assert result.tally.void > 0
     assert bench.updater.rollbacks.quarantined() == ()
     assert "s3cret" not in repr(result)
+
+
+@pytest.mark.parametrize("made", [None, 42, "http", {}], ids=repr)
+def test_what_is_no_check_refuses_the_update_before_it_begins(made: Any) -> None:
+    bench = checked(made)
+    result = bench.run(bench.plan())
+    assert (result.outcome, result.code) == (Outcome.REFUSED, "plugin_error")
+    assert f"'http' a {type(made).__name__}, without check and self_test" in result.message
+    assert bench.store.unfinished() == ()
+    assert bench.store.lease_on(WEB) is None
 
 
 def test_a_probe_that_cannot_fail_is_refused_before_anything_is_touched() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from safeupdater.domain.operation import Outcome, StepOutcome
 from safeupdater.update.guarded import GuardedBackend
 from tests.support.engine import Bench, policy_with
+
+DAY_S, USUAL_S = 86_400.0, 120.0
 
 
 class SlowHook:
@@ -77,3 +80,33 @@ def test_a_step_that_takes_long_keeps_the_lease_for_the_time_that_its_backend_na
     (result,) = updater.executor.run([bench.plan()])
     assert result.outcome is Outcome.SUCCEEDED
     assert seen == ["target_busy"]
+
+
+@pytest.mark.parametrize(
+    ("said", "deadline_s"),
+    [
+        (math.inf, 7 * DAY_S), (1e300, 7 * DAY_S), (7 * DAY_S, 7 * DAY_S), (-1.0, USUAL_S),
+        (-math.inf, USUAL_S), (math.nan, USUAL_S), (None, USUAL_S), ("long", USUAL_S),
+        (ZeroDivisionError(), USUAL_S),
+    ],
+)  # fmt: skip
+def test_whatever_a_backend_says_of_a_steps_time_the_update_ends(said: Any, deadline_s: float) -> None:
+    bench = Bench()
+    given: list[float] = []
+    inner = bench.backend
+    perform = inner.perform
+
+    def noted(operation: Any, phase: Any, step: str, report: Any) -> StepOutcome:
+        if step == "park":
+            given.append(operation.deadline_s)
+        outcome: StepOutcome = perform(operation, phase, step, report)
+        return outcome
+
+    def step_time_s(operation: Any, phase: Any, step: str) -> Any:
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    inner.perform, inner.step_time_s = noted, step_time_s
+    assert bench.run(bench.plan()).outcome is Outcome.SUCCEEDED
+    assert given == [deadline_s]
