@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from safeupdater.domain.health import Baseline, Condition, Observation, Sample, SampleStatus
+from safeupdater.domain.health import Baseline, Condition, Sample, SampleStatus
 from safeupdater.domain.operation import (
     Hook,
     HookPoint,
@@ -37,6 +37,7 @@ from safeupdater.protocols import (
     Report,
     StateStore,
 )
+from safeupdater.update.answers import is_observation, is_sample, is_snapshot, nonsense, outcome_in, report_in
 from safeupdater.update.states import Perform
 
 _StepTime = Callable[[OperationContext, Phase, str], float]
@@ -90,23 +91,11 @@ def failed(phase: Phase, step: str, error: Exception) -> StepFailed:
     )
 
 
-def refused(phase: Phase, step: str, answer: object) -> StepFailed:
-    """The event for an answer that is not "done"; one that makes no sense is a refusal as well."""
-    outcome = answer if isinstance(answer, StepOutcome) else _nonsense(answer, "StepOutcome")
-    if not isinstance(outcome.status, StepStatus):
-        outcome = _nonsense(outcome.status, "StepStatus")
-    elif outcome.status is _DONE:
-        outcome = StepOutcome(
-            StepStatus.REFUSED, "backend_nonsense", "the backend refused with the status done"
-        )
+def refused(phase: Phase, step: str, outcome: StepOutcome) -> StepFailed:
+    """The event for an answer that is not "done"."""
     return StepFailed(
         phase=phase, step=step, status=outcome.status, code=outcome.code, message=outcome.message
     )
-
-
-def _nonsense(answer: object, wanted: str) -> StepOutcome:
-    message = f"the backend answered a {type(answer).__name__} instead of a {wanted}"
-    return StepOutcome(StepStatus.REFUSED, "backend_nonsense", message)
 
 
 def preflight(
@@ -137,11 +126,9 @@ def looked_over(backend: Backend, context: OperationContext) -> PreflightReport 
     """What a runtime says before anything is touched, or why it would not be. Reads only."""
     phase, step = Phase.PREFLIGHT, Phase.PREFLIGHT.value
     try:
-        report = backend.preflight(context)
+        report = report_in(backend.preflight(context))
     except Exception as error:  # noqa: BLE001  a border: backends are foreign code
         return failed(phase, step, error)
-    if not isinstance(report, PreflightReport):
-        return refused(phase, step, _nonsense(report, "PreflightReport"))
     if report.refusal is not None:
         return refused(phase, step, report.refusal)
     # Whoever goes back by hand does so because what runs is bad, or does not even run.
@@ -218,7 +205,7 @@ def _self_test(check: HealthCheck) -> Sample:
         sample = check.self_test(_SELF_TEST_TIMEOUT_S)
     except Exception as error:  # noqa: BLE001  a border: probes are foreign code
         return Sample(SampleStatus.VOID, 0.0, f"it raised {type(error).__name__}")
-    return sample if isinstance(sample, Sample) else Sample(SampleStatus.VOID, 0.0, "it answered nonsense")
+    return sample if is_sample(sample) else Sample(SampleStatus.VOID, 0.0, "it answered nonsense")
 
 
 def _baseline(
@@ -246,8 +233,8 @@ def capture(
     phase, step = Phase.CAPTURING, Phase.CAPTURING.value
     try:
         snapshot = backend.capture(context)
-        if not isinstance(snapshot, Snapshot):
-            return context, refused(phase, step, _nonsense(snapshot, "Snapshot"))
+        if not is_snapshot(snapshot):
+            return context, refused(phase, step, nonsense(snapshot, "Snapshot"))
         store.put("snapshot", context.operation_id, snapshot)
     except StoreError:
         raise
@@ -285,12 +272,12 @@ def perform(
     phase, step = command.phase, command.step
     try:
         if step.startswith(HOOK_PREFIX):
-            outcome = _run_hook(backend, context, hooks, step.removeprefix(HOOK_PREFIX))
+            outcome = outcome_in(_run_hook(backend, context, hooks, step.removeprefix(HOOK_PREFIX)))
         else:
-            outcome = backend.perform(context, phase, step, report)
+            outcome = outcome_in(backend.perform(context, phase, step, report))
     except Exception as error:  # noqa: BLE001  a border: backends are foreign code
         return failed(phase, step, error)
-    if isinstance(outcome, StepOutcome) and outcome.status is _DONE:
+    if outcome.status is _DONE:
         return StepDone(phase=phase, step=step, detail=outcome.message)
     return refused(phase, step, outcome)
 
@@ -351,7 +338,7 @@ def look(
         detail = error.message if isinstance(error, BackendError) else type(error).__name__
         now_s = clock.monotonic()
         return Observed(now_s, None, Sample(SampleStatus.VOID, now_s, detail))
-    if not isinstance(observation, Observation):
+    if not is_observation(observation):
         now_s = clock.monotonic()
         return Observed(now_s, None, Sample(SampleStatus.VOID, now_s, "the backend answered nonsense"))
     if old or not checks or observation.condition in _LAST_WORDS:
@@ -371,7 +358,7 @@ def _measure(
         target: ProbeTarget = backend.probe_target(context, old=old)
         for check in checks:
             sample = check.check(target, context.settings.health.check_timeout_s)
-            if not isinstance(sample, Sample):
+            if not is_sample(sample):
                 void = Sample(SampleStatus.VOID, 0.0, f"{type(check).__name__} answered nonsense")
             elif sample.status is SampleStatus.FAILED:
                 return sample

@@ -42,6 +42,7 @@ from safeupdater.protocols import (
 )
 from safeupdater.update import accounts, acting
 from safeupdater.update.acting import CALL_DEADLINE_S
+from safeupdater.update.answers import steps_in
 from safeupdater.update.flight import LEASE_S, Flight
 from safeupdater.update.journaled import journaled
 from safeupdater.update.machine import is_ended, is_parked, replay
@@ -178,8 +179,8 @@ class Opener:
         self, planned: PlannedUpdate, settings: OperationSettings, backend: Backend, restores: str | None
     ) -> OperationPlanned:
         with border(f"the backend {backend.name}"):
-            steps = _checked(backend.steps(planned, settings), backend)
-            can_resume = backend.can_resume_switch
+            steps = steps_in(backend.steps(planned, settings), backend.name)
+            can_resume = backend.can_resume_switch is True
         return OperationPlanned(
             operation_id=self._ports.new_id(),
             target_id=planned.target_id,
@@ -374,14 +375,6 @@ def _require_check(made: object, type: str) -> HealthCheck:
         what = f"{made.__class__.__name__}, without check and self_test"
         raise PluginError(f"the health checks made of {type!r} a {what}")
     return cast("HealthCheck", made)
-
-
-def _checked(steps: Steps, backend: Backend) -> Steps:
-    if not isinstance(steps, Steps):
-        raise PluginError(f"the backend {backend.name} answered a {type(steps).__name__} instead of Steps")
-    if not steps.switching or not steps.restoring:
-        raise PluginError(f"the backend {backend.name} declares no way to switch or none to restore")
-    return steps
 
 
 def _with_hooks(steps: Steps, settings: OperationSettings) -> Steps:

@@ -15,7 +15,6 @@ from safeupdater.domain.operation import (
     Hook,
     OperationPlanned,
     Outcome,
-    PreflightReport,
     StepFailed,
     StepOutcome,
     StepStatus,
@@ -444,31 +443,6 @@ def test_a_step_that_raises_or_answers_nonsense_brings_the_old_version_back(step
     assert result.outcome in (Outcome.ABORTED, Outcome.ROLLED_BACK)
     assert bench.running == {"web": "1.0.0"}
     assert list(bench.world.containers) == ["web"]
-
-
-@pytest.mark.parametrize("refusal", ["no", StepOutcome(), 42], ids=repr)
-def test_a_refusal_that_is_none_is_nonsense_and_refuses(refusal: Any) -> None:
-    bench, result = plugged("preflight", PreflightReport(refusal=refusal))
-    assert (result.outcome, result.code) == (Outcome.ABORTED, "backend_nonsense")
-    assert bench.store.unfinished() == ()
-
-
-@pytest.mark.parametrize("status", ["done", "refused", None, 42], ids=repr)
-@pytest.mark.parametrize(
-    ("method", "step", "outcome"),
-    [
-        ("preflight", "", Outcome.ABORTED),
-        ("perform", "pull", Outcome.ABORTED),
-        ("perform", "park", Outcome.ROLLED_BACK),
-    ],
-)
-def test_a_status_that_is_none_is_nonsense(method: str, step: str, outcome: Outcome, status: Any) -> None:
-    said: Any = StepOutcome(status)
-    answer = PreflightReport(refusal=said) if method == "preflight" else said
-    bench, result = plugged(method, answer, only_step=step)
-    assert (result.outcome, result.code) == (outcome, "backend_nonsense")
-    assert f"answered a {type(status).__name__} instead of a StepStatus" in result.message
-    assert bench.running == {"web": "1.0.0"}
 
 
 @pytest.mark.parametrize("answer", NONSENSE, ids=repr)

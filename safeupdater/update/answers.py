@@ -1,0 +1,94 @@
+"""What foreign parts answer, looked through before it counts.
+
+Nonsense that got into a journal would make it one that nobody can read any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeGuard
+
+import attrs
+
+from safeupdater.domain.health import Condition, Observation, Sample, SampleStatus
+from safeupdater.domain.operation import PreflightReport, Snapshot, StepOutcome, Steps, StepStatus
+from safeupdater.errors import PluginError
+
+
+def nonsense(answer: object, wanted: str) -> StepOutcome:
+    """The refusal of an answer that is something else than what was wanted."""
+    message = f"the backend answered a {type(answer).__name__} instead of a {wanted}"
+    return StepOutcome(StepStatus.REFUSED, "backend_nonsense", message)
+
+
+def outcome_in(answer: object) -> StepOutcome:
+    """The outcome that was answered to a step; one that makes no sense is a refusal."""
+    if not isinstance(answer, StepOutcome):
+        return nonsense(answer, "StepOutcome")
+    if not isinstance(answer.status, StepStatus):
+        return nonsense(answer.status, "StepStatus")
+    for text in (answer.code, answer.message):
+        if not isinstance(text, str):
+            return nonsense(text, "text, as code or message")
+    return answer
+
+
+def report_in(answer: object) -> PreflightReport:
+    """The report of a preflight; one that makes no sense is a refusal."""
+    if not isinstance(answer, PreflightReport):
+        return PreflightReport(refusal=nonsense(answer, "PreflightReport"))
+    if answer.refusal is not None:
+        refusal = outcome_in(answer.refusal)
+        if refusal.status is StepStatus.DONE:
+            refusal = nonsense(refusal.status, "refusal")
+        return PreflightReport(refusal=refusal)
+    if not isinstance(answer.warnings, list | tuple) or not _is_texts(answer.warnings):
+        return PreflightReport(refusal=nonsense(answer.warnings, "tuple of texts, as warnings"))
+    if not isinstance(answer.running, bool):
+        return PreflightReport(refusal=nonsense(answer.running, "bool, as running"))
+    return answer
+
+
+def steps_in(answer: object, backend: str) -> Steps:
+    """The steps that a backend declares.
+
+    Raises:
+        PluginError: it declares none, or no way to switch or to restore.
+    """
+    if not isinstance(answer, Steps):
+        raise PluginError(f"the backend {backend} answered a {type(answer).__name__} instead of Steps")
+    phases: tuple[object, ...] = attrs.astuple(answer, recurse=False)
+    if not all(isinstance(names, tuple) and _is_texts(names) for names in phases):
+        raise PluginError(f"the backend {backend} declares steps that are no tuples of names")
+    if not answer.switching or not answer.restoring:
+        raise PluginError(f"the backend {backend} declares no way to switch or none to restore")
+    return answer
+
+
+def is_snapshot(answer: object) -> TypeGuard[Snapshot]:
+    """Whether a snapshot was captured; what is in it is the backend's alone."""
+    return isinstance(answer, Snapshot) and isinstance(answer.running, bool | None)
+
+
+def is_observation(answer: object) -> TypeGuard[Observation]:
+    """Whether the runtime said something."""
+    return (
+        isinstance(answer, Observation)
+        and isinstance(answer.condition, Condition)
+        and isinstance(answer.code, str)
+        and isinstance(answer.detail, str)
+        and isinstance(answer.identity, str)
+    )
+
+
+def is_sample(answer: object) -> TypeGuard[Sample]:
+    """Whether a probe measured something, or said that it could not."""
+    return (
+        isinstance(answer, Sample)
+        and isinstance(answer.status, SampleStatus)
+        and isinstance(answer.detail, str)
+    )
+
+
+def _is_texts(items: Iterable[object]) -> bool:
+    return all(isinstance(item, str) for item in items)
