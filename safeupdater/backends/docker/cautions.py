@@ -13,7 +13,6 @@ from safeupdater.backends.docker.target import image_text, tag_reference
 from safeupdater.errors import BackendError
 
 # Written by every running system and meant to be lost.
-
 _FLEETING = ("/tmp", "/run", "/var/run", "/var/tmp", "/var/log", "/var/cache")  # noqa: S108 - in containers
 _SECRETS = "/run/secrets"  # compose copies secrets and configs that are written in its file into a container
 _MODIFIED_OR_ADDED = (0, 1)
@@ -39,7 +38,10 @@ def _others_restart_with_it(subject: Subject) -> Iterator[str]:
         if labels.get("com.docker.compose.project") == project and any(
             need.startswith(f"{service}:") and need.endswith(":true") for need in needs
         ):
-            yield f"{other.name} wants to be restarted with {service} (depends_on, restart: true): not done"
+            yield (
+                f"{other.name} wants to be restarted with {service} (depends_on, restart: true): "
+                "nothing else is restarted; a hook after the commit can do it"
+            )
 
 
 def _ports_move(subject: Subject) -> Iterator[str]:
