@@ -6,6 +6,7 @@ Nonsense that got into a journal would make it one that nobody can read any more
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TypeGuard
 
 import attrs
@@ -13,6 +14,7 @@ import attrs
 from safeupdater.domain.health import Condition, Observation, Sample, SampleStatus
 from safeupdater.domain.operation import PreflightReport, Snapshot, StepOutcome, Steps, StepStatus
 from safeupdater.errors import PluginError
+from safeupdater.protocols import Admittance
 
 
 def nonsense(answer: object, wanted: str) -> StepOutcome:
@@ -62,6 +64,21 @@ def steps_in(answer: object, backend: str) -> Steps:
         raise PluginError(f"the backend {backend} declares steps that are no tuples of names")
     if not answer.switching or not answer.restoring:
         raise PluginError(f"the backend {backend} declares no way to switch or none to restore")
+    return answer
+
+
+def admittance_in(answer: object) -> Admittance:
+    """What admission said.
+
+    Raises:
+        PluginError: it makes no sense, so nothing is admitted.
+    """
+    if not isinstance(answer, Admittance):
+        raise PluginError(f"admission answered a {type(answer).__name__} instead of an Admittance")
+    if not isinstance(answer.admitted, bool) or not _is_texts((answer.code, answer.message)):
+        raise PluginError("admission answered an Admittance whose parts are of other types")
+    if not isinstance(answer.until, datetime | None):
+        raise PluginError(f"admission answered a {type(answer.until).__name__} as until")
     return answer
 
 

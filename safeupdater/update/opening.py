@@ -42,7 +42,7 @@ from safeupdater.protocols import (
 )
 from safeupdater.update import accounts, acting
 from safeupdater.update.acting import CALL_DEADLINE_S
-from safeupdater.update.answers import steps_in
+from safeupdater.update.answers import admittance_in, steps_in
 from safeupdater.update.flight import LEASE_S, Flight
 from safeupdater.update.journaled import journaled
 from safeupdater.update.machine import is_ended, is_parked, replay
@@ -84,10 +84,7 @@ class Ports:
             PluginError: admission raised, or answered something else.
         """
         with border("admission"):
-            admitted = self.admission.admit(planned, now)
-            if not isinstance(admitted, Admittance):
-                raise PluginError(f"admission answered a {type(admitted).__name__} instead of an Admittance")
-        return admitted
+            return admittance_in(self.admission.admit(planned, now))
 
     def release(self, lease: Lease) -> None:
         """Gives a lease back; one that the store does not take now expires by itself."""

@@ -166,12 +166,25 @@ def test_a_backend_that_declares_no_way_there_or_none_back_begins_nothing(steps:
 class Admitting:
     """Admission that answers nonsense about one target."""
 
+    def __init__(self, nonsense: Any) -> None:
+        self._nonsense = nonsense
+
     def admit(self, planned: PlannedUpdate, now: datetime) -> Any:
-        return None if planned.target_id == WEB else Admittance(admitted=True)
+        return self._nonsense if planned.target_id == WEB else Admittance(admitted=True)
 
 
-def test_admission_that_answers_nonsense_refuses_one_update_and_no_other() -> None:
-    bench = Bench(admission=Admitting())
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        None,
+        Admittance(admitted="no"),  # type: ignore[arg-type]
+        Admittance(admitted=False, code=None),  # type: ignore[arg-type]
+        Admittance(admitted=False, until="tomorrow"),  # type: ignore[arg-type]
+    ],
+    ids=repr,
+)
+def test_admission_that_answers_nonsense_refuses_one_update_and_no_other(nonsense: Any) -> None:
+    bench = Bench(admission=Admitting(nonsense))
     bench.world.run("api", "api:1.0.0")
     for name in ("api", "web"):
         bench.publish(name=name)
