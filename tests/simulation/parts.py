@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.simulation import bugs, crashes, docker_bugs, docker_crashes, playing
 from tests.simulation.docker_world import SCENARIOS
+from tests.simulation.faults import Fault
 from tests.simulation.histories import STEP_BUDGET
 from tests.simulation.sizes import STORES, Size
 from tests.simulation.table import Row, Task
@@ -33,7 +34,23 @@ def crash_tasks(size: Size, seed: int) -> Iterator[Task]:
     for store in STORES:
         second_every = 1 if store == "memory" or size.is_full else size.second_every
         for scenario in crashes.SCENARIOS if second_every else ():
+            if second_every > 1:
+                yield from _crashes_twice(scenario, store)
             yield from _double_faults(size, scenario, store, second_every)
+
+
+def _crashes_twice(scenario: crashes.Scenario, store: str) -> Iterator[Task]:
+    """Of the first faults only crashes, since each durable store takes hours for all of them; but in full.
+
+    A crash after a call is one before the next.
+    """
+    what = f"a crash, then another and a fault in turn, at every point, {store}, long scenarios sampled"
+    for share in range(4):
+        chosen = {
+            "depth": 2, "every": 4 * scenario.sparse, "first": 1 + share * scenario.sparse,
+            "second_every": scenario.sparse, "faults": (Fault.CRASH_BEFORE, Fault.TORN),
+        }  # fmt: skip
+        yield partial(crash_row, what, scenario.name, store, chosen)
 
 
 def _double_faults(size: Size, scenario: crashes.Scenario, store: str, second_every: int) -> Iterator[Task]:

@@ -23,6 +23,6 @@ class Size:
 
 
 QUICK = Size(histories=500, kills=10, windows=1200, second_every=0, first_every=6, is_quick=True)
-DEFAULT = Size(histories=10_000, kills=200, windows=20_000, second_every=12, first_every=4)
+DEFAULT = Size(histories=10_000, kills=200, windows=20_000, second_every=15, first_every=7)
 THOROUGH = Size(histories=10_000, kills=200, windows=20_000, second_every=1, first_every=1)
 FULL = Size(histories=1_000_000, kills=200, windows=20_000, second_every=1, is_full=True)
