@@ -139,7 +139,7 @@ def test_a_dry_run_says_what_an_update_would_lose_and_whether_it_would_be_refuse
     execution = host.client.exec_create(host.name, ["/bin/sh", "-c", "echo x > /kept-nowhere"])
     host.client.exec_start(execution["Id"])
     said = host("apply", host.name, "--dry-run")
-    assert f"\n! {host.name}: 1 files that {host.name} wrote outside" in said
+    assert f"\n! {host.name}: 1 file that {host.name} wrote outside" in said
     assert all(len(line) <= 80 for line in said.partition("\n! ")[2].splitlines())
 
     host.client.pause(host.name)

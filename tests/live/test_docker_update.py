@@ -116,5 +116,5 @@ def test_only_what_is_written_outside_of_mounts_is_said_to_get_lost(host: Host) 
 
     host.shell(container, "echo lost > /own")
     (warning,) = host.backend.preflight(host.drive("web", new).operation).warnings
-    assert "1 files" in warning
+    assert "1 file that" in warning
     assert "/own" in warning
