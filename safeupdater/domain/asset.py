@@ -15,6 +15,7 @@ import attrs
 
 from safeupdater.domain.artifact import Artifact
 from safeupdater.domain.change import VersionChangeType
+from safeupdater.domain.quick import evolved, quick
 from safeupdater.errors import IllegalTransition, InvalidReference
 
 # Host aliases may be daemon ids ("ABCD:EFGH:…"); every other part is a name of its runtime.
@@ -142,6 +143,7 @@ def _parsed(text: str) -> AssetId:
             return AssetId(scheme=scheme, host=host, name=parts[0])
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class UpdateRecord:
     """One finished attempt to update an asset, or several in a row that ended alike before any change.
@@ -263,7 +265,8 @@ class Asset:
         return tuple(itertools.takewhile(lambda record: record.is_refusal, reversed(self.update_history)))
 
     def with_record(self, record: UpdateRecord, **changes: Any) -> Asset:
-        """The asset with one more entry in its history, of which the newest 20 are kept, and other changes.
+        """The asset with one more entry in its history, of which the newest 20 are kept, and other changes,
+        which are taken as they are.
 
         An operation that is recorded again replaces its earlier entry, and so does one that was refused
         like one before it, with nothing else in between: a refusal that repeats must not push the successes
@@ -273,6 +276,6 @@ class Asset:
         counted = record.after(before)
         replaced = (record.operation_id, before.operation_id if before else "")
         others = tuple(kept for kept in self.update_history if kept.operation_id not in replaced)
-        return attrs.evolve(
+        return evolved(
             self, update_history=(*others, counted)[-_MAX_HISTORY:], last_update=record.finished, **changes
         )

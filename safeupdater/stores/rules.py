@@ -123,10 +123,11 @@ def make_offer(
     if at.tzinfo is None:
         raise ValueError("an append needs a time with a time zone")
     first = events[0]
-    if expected_version < 0 or isinstance(first, OperationPlanned) != (expected_version == 0):
+    opens = first if isinstance(first, OperationPlanned) else None
+    if expected_version < 0 or (opens is not None) != (expected_version == 0):
         raise ValueError("an operation begins with OperationPlanned at expected version 0, and only there")
-    if isinstance(first, OperationPlanned) and first.operation_id != operation_id:
-        raise ValueError(f"OperationPlanned is of {first.operation_id}, not of {operation_id}")
+    if opens is not None and opens.operation_id != operation_id:
+        raise ValueError(f"OperationPlanned is of {opens.operation_id}, not of {operation_id}")
     for before, event in pairwise(events) if len(events) > 1 else ():
         if isinstance(event, OperationPlanned):
             raise ValueError("OperationPlanned can only be the first event of an operation")

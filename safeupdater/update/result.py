@@ -28,6 +28,7 @@ class AbortAnswer:
         return self.stops
 
 
+@quick
 @attrs.frozen(kw_only=True)
 class OperationResult:
     """How an operation ended, or why none was opened (``refused``) or it rests (``interrupted``, ``held``).
