@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import takewhile
 
 import attrs
 
@@ -105,7 +106,8 @@ class Flight:
                 self.operation_id, self.unsaved, expected_version=self.version, at=now, lease=self.lease
             )
         except VersionConflict:
-            self._take_in(store)
+            self._take_in(store, notifier)
+            self.save(store, clock, notifier)  # what is left of it, where the answer to the first got lost
             return
         saved, self.unsaved = self.unsaved, []
         if notifier:
@@ -136,18 +138,28 @@ class Flight:
             at=at, epoch=self.lease.epoch, event=event,
         )  # fmt: skip
 
-    def _take_in(self, store: StateStore) -> None:
+    def _take_in(self, store: StateStore, notifier: Notifier) -> None:
         """Somebody wrote first: a person who asks to stop, or we ourselves without having heard of it."""
-        foreign = [entry.event for entry in store.load(self.operation_id, self.version)]
-        if foreign[: len(self.unsaved)] == self.unsaved:
-            ours, self.unsaved = len(self.unsaved), []
-            self.version += ours
-            self.take_in_requests(foreign[ours:])
-            return
         assert self.base is not None
-        # What we did meanwhile stays done: steps are convergent, and the next one looks again.
-        self.state, self.unsaved, self.intended = self.base, [], None
-        self.take_in_requests(foreign)
+        journaled = store.load(self.operation_id, self.version)
+        if not journaled:
+            raise StoreError("the journal is shorter than it was", code="lease_lost")
+        ours = list(takewhile(self._is_ours, zip(journaled, self.unsaved)))  # noqa: B905  either may be longer
+        for entry, event in ours:
+            self.base = evolve(self.base, event)
+            if notifier:
+                notifier.tell(entry)
+        self.version += len(ours)
+        del self.unsaved[: len(ours)]
+        others = [entry.event for entry in journaled[len(ours) :]]
+        if others and self.unsaved:
+            # What we did meanwhile stays done: steps are convergent, and the next one looks again.
+            self.state, self.unsaved, self.intended = self.base, [], None
+        self.take_in_requests(others)
+
+    def _is_ours(self, pair: tuple[JournalEntry, Event]) -> bool:
+        entry, event = pair
+        return entry.epoch == self.lease.epoch and entry.event == event
 
     def take_in_requests(self, events: Sequence[Event]) -> None:
         """Takes in what others journaled: requests to abort, and nothing else.

@@ -123,6 +123,33 @@ def test_what_the_store_took_without_saying_so_is_known_again_and_not_written_tw
     assert len(bench.store.load(operation_id)) == taken[-1]
 
 
+@pytest.mark.parametrize("is_asked_to_stop", [False, True])
+def test_an_answer_that_got_lost_before_more_happened_is_known_again(is_asked_to_stop: bool) -> None:
+    bench = Bench()
+    operation_id = bench.open()
+    busy = [BackendError("busy", code="conflict", transient=True)]
+
+    def once_busy(name: str, effect: Callable[[], Any]) -> Any:
+        if name == "pull" and busy:
+            raise busy.pop()
+        return effect()
+
+    bench.world.interfere = once_busy
+    append = bench.store.append
+
+    def lose_the_answer(*arguments: Any, **keywords: Any) -> int:
+        version: int = append(*arguments, **keywords)
+        if isinstance(arguments[1][-1], StepFailed):
+            if is_asked_to_stop:
+                assert bench.process().abort(WEB, by="somebody").stops
+            raise StoreError("the connection was lost", code="commit_unknown", transient=True)
+        return version
+
+    bench.store.append = lose_the_answer
+    wanted = Outcome.ABORTED if is_asked_to_stop else Outcome.SUCCEEDED
+    assert bench.run(operation_id).outcome is wanted
+
+
 def test_no_effect_is_begun_that_the_journal_does_not_hold_yet() -> None:
     bench = Bench()
     operation_id = bench.open()
