@@ -79,6 +79,8 @@ def _apply(
             with shown(session, updater):
                 updater.rollbacks.collect()
         return _nothing_ready(session, plan, recovered, drain, is_named=bool(targets))
+    if not yes:
+        session.require_somebody()
     ahead = () if yes else looked_ahead(session, updater, plan, len(ready))
     if drain.requested:
         return _nothing_ready(session, plan, recovered, drain, is_named=bool(targets))

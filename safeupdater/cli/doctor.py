@@ -112,6 +112,8 @@ def _state(session: Session, *, ask_registries: bool) -> Iterator[Check]:
             yield from _unfinished(store)
             if ask_registries:
                 yield from _registries(session, Inventory(store))
+    except ConfigurationError as error:
+        yield _failed("state", error, "correct --store or the variables of the environment")
     except SafeUpdaterError as error:
         yield _failed("state", error, "name a place that can be written with --store, such as sqlite:///PATH")
 

@@ -140,11 +140,18 @@ class Session:
         Raises:
             click.UsageError: there is nobody to ask.
         """
-        if self.world.confirm is not None:
-            return self.world.confirm(question)
-        if not (sys.stdin.isatty() and self.err.is_terminal):
+        self.require_somebody()
+        ask = self.world.confirm or functools.partial(click.confirm, err=True)
+        return ask(question)
+
+    def require_somebody(self) -> None:
+        """Makes sure that there is somebody to ask.
+
+        Raises:
+            click.UsageError: there is nobody.
+        """
+        if self.world.confirm is None and not (sys.stdin.isatty() and self.err.is_terminal):
             raise click.UsageError("there is no terminal to ask on: pass --yes to apply without being asked")
-        return click.confirm(question, err=True)
 
     # --- what it works with ---------------------------------------------------------------------------------
 

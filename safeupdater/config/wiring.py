@@ -20,6 +20,7 @@ BACKEND_VARIABLE = "SAFEUPDATER_BACKEND"
 FACTS_VARIABLE = "SAFEUPDATER_FACTS"
 REGISTRY_VARIABLE = "SAFEUPDATER_REGISTRY"
 SEAL_VARIABLE = "SAFEUPDATER_SEAL_KEY"
+_SEAL_KEY_BYTES = 32
 STORE_VARIABLE = "SAFEUPDATER_STORE"
 
 
@@ -47,19 +48,22 @@ def store_at(url: str, clock: Clock, environ: Mapping[str, str], **options: Any)
     from safeupdater.stores import open_store
 
     key = environ.get(SEAL_VARIABLE)
-    if key and url.startswith(("postgres", "sqlite")):
+    if key is not None and url.startswith(("postgres", "sqlite")):
         options["seal_key"] = _seal_key(key)
     return open_store(url, clock, **options)
 
 
 def _seal_key(text: str) -> bytes:
     try:
-        return base64.b64decode(text.strip(), validate=True)
+        key = base64.b64decode(text.strip(), validate=True)
     except ValueError:
-        # The cause would show it.
+        key = b""  # the cause would show it
+    if len(key) != _SEAL_KEY_BYTES:
         raise ConfigurationError(
-            f"{SEAL_VARIABLE} is not base64: make one with head -c 32 /dev/urandom | base64, and keep it safe"
-        ) from None
+            f"{SEAL_VARIABLE} is not {_SEAL_KEY_BYTES} bytes in base64: make one with "
+            "head -c 32 /dev/urandom | base64, and keep it safe"
+        )
+    return key
 
 
 def policy() -> PolicySource:

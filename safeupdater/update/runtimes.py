@@ -24,12 +24,13 @@ class Runtimes:
         try:
             with border("a backend"):
                 identity: str | None = getattr(backend, "runtime_id", None)
-                here = f"{backend.name} on {backend.host}"
+                name, host = backend.name, backend.host
         except SafeUpdaterError:
             return
-        other = self._found.setdefault(f"{backend.name} {identity}", backend) if identity else backend
-        if other is not backend:
+        other = self._found.setdefault(f"{name} {identity}", backend) if identity else backend
+        # By one name everything there has one id, and is updated once whoever sees it.
+        if other is not backend and other.host != host:
             raise ConfigurationError(
-                f"{other.name} on {other.host} and {here} are the same runtime by two names, so everything "
-                "there would be updated twice: leave one of them out"
+                f"{name} on {other.host} and {name} on {host} are the same runtime by two names, so "
+                "everything there would be updated twice: leave one of them out"
             )

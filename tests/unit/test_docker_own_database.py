@@ -1,4 +1,4 @@
-"""The container that the store is reached at is never updated; every other one is."""
+"""The container that the store, or the daemon, is reached at is never updated; every other one is."""
 
 from __future__ import annotations
 
@@ -78,15 +78,19 @@ class Scene:
         (endpoint,) = self.daemon.find(name)["NetworkSettings"]["Networks"].values()
         endpoint |= {"IPAddress": address, "IPPrefixLen": 16, "Gateway": gateway}
 
-    def refuses(self, name: str, store: tuple[str, int] | None) -> bool:
+    def refuses(self, name: str, store: tuple[str, int] | None, why: str = "its own database") -> bool:
         backend = DockerBackend(self.connect(self.daemon), host="h", own_container=self.own)
         asset = next(asset for asset in backend.scan().assets if asset.name == name)
         operation = operation_for(asset, ImageReference.parse(f"{APP}:1.0.1@{self.digest}"))
         refusal = backend.preflight(attrs.evolve(operation, store_endpoint=store)).refusal
         if refusal is None:
             return False
-        assert (refusal.code, "its own database" in refusal.message) == ("self", True)
+        assert (refusal.code, why in refusal.message) == ("self", True)
         return True
+
+    def is_the_way(self, name: str) -> bool:
+        """Whether it is refused as what the daemon is reached through."""
+        return self.refuses(name, None, "how safeupdater reaches the Docker daemon")
 
 
 # --- safeupdater beside the daemon ---
@@ -191,6 +195,32 @@ def test_a_daemon_whose_name_is_not_found_is_far() -> None:
     scene = Scene(at("tcp://nowhere.invalid:2375"))
     scene.run("db", published=5432)
     assert not scene.refuses("db", (HERE, 5432))
+    assert scene.refuses("db", (ELSEWHERE, 5432)), "for all that we know it is there"
+
+
+# --- the way to the daemon ---
+
+
+def test_a_proxy_is_found_by_the_network_that_it_is_in_and_with_what_takes_it_along() -> None:
+    scene = Scene(at("tcp://127.0.0.1:2375"))
+    vpn = scene.run("vpn", published=2375)
+    scene.run("proxy", HostConfig={"NetworkMode": f"container:{vpn}"})
+    scene.run("web", published=8080)
+    assert [scene.is_the_way(name) for name in ("vpn", "proxy", "web")] == [True, True, False]
+
+
+def test_what_stops_a_proxy_with_it_is_refused() -> None:
+    scene = Scene(at("tcp://127.0.0.1:2375"))
+    base = scene.run("base")
+    scene.run("proxy", published=2375, HostConfig={"IpcMode": f"container:{base}"})
+    assert scene.is_the_way("base")
+
+
+def test_the_name_of_the_machine_is_no_container_on_its_network() -> None:
+    scene = Scene(at("tcp://web1:2376"))
+    scene.run("agent", exposed=9100, HostConfig=HOST, Hostname="web1")
+    scene.run("proxy", exposed=2376, HostConfig=HOST, Hostname="web1")
+    assert (scene.is_the_way("agent"), scene.is_the_way("proxy")) == (False, True)
 
 
 # --- safeupdater in a container ---

@@ -144,3 +144,12 @@ def test_a_foreign_backend_that_does_not_say_who_it_is_is_different() -> None:
     guarded(
         Plugin("a", RuntimeError("a bug")), Plugin("b", RuntimeError("a bug")), Plugin("b"), silent, silent
     )
+
+
+def test_one_name_for_one_runtime_is_no_second_one() -> None:
+    """Two views of one daemon, as by different labels, see the same targets by the same ids."""
+    runtimes = Runtimes()
+    for host in ("a", "a"):
+        runtimes.add(cast("Backend", SimpleNamespace(name="docker", host=host, runtime_id="same")))
+    with pytest.raises(ConfigurationError, match="docker on a and docker on b"):
+        runtimes.add(cast("Backend", SimpleNamespace(name="docker", host="b", runtime_id="same")))

@@ -34,7 +34,7 @@ def network_chain(subject: Subject, inspect: Json) -> Iterator[Json]:
 
 
 def carries_connection(subject: Subject) -> bool:
-    """Whether our URL goes to this very container: a socket proxy.
+    """Whether our URL goes to this very container, a socket proxy, or to one that stops with it.
 
     Every URL of ours leads to the daemon that this container runs on, so a container that publishes the
     port that we talk to is what we talk through.
@@ -42,15 +42,24 @@ def carries_connection(subject: Subject) -> bool:
     url = urllib.parse.urlsplit(subject.daemon.api.url)
     if url.scheme == "unix" or url.hostname is None:
         return False
-    inspect = subject.inspect
-    is_near = url.hostname in _known_as(inspect) or str(url.port) in _published_ports(inspect)
-    return is_near or (url.scheme == "http" and _hands_on_the_socket(subject))
+    is_near = any(
+        url.hostname in _known_as(inspect) or str(url.port) in _published_ports(inspect)
+        for inspect in _stopping(subject)
+    )
+    return is_near or (url.scheme == "http" and any(map(_hands_on_the_socket, _stopping(subject))))
+
+
+def _stopping(subject: Subject) -> Iterator[Json]:
+    """What an update stops, each with what it has its network from: there it has its ports and addresses."""
+    for stopped in (subject.inspect, *(each.inspect for each in subject.dependants if each.must_follow)):
+        yield from network_chain(subject, stopped)
 
 
 def _known_as(inspect: Json) -> set[str]:
     """The names and addresses that others reach it by, in lower case as in a URL."""
-    name = str(inspect["Name"]).lstrip("/")
-    known_as = {name, str(section(inspect, "Config").get("Hostname") or "")}
+    known_as = {str(inspect["Name"]).lstrip("/")}
+    if not _is_on_the_host(inspect):  # there it is the machine's own
+        known_as.add(str(section(inspect, "Config").get("Hostname") or ""))
     for settings in endpoints(inspect).values():
         known_as |= {str(alias) for alias in (settings or {}).get("Aliases") or ()}
         known_as |= {str((settings or {}).get(at) or "") for at, _, _ in _ADDRESSES}
@@ -73,10 +82,10 @@ def _is_on_the_host(inspect: Json) -> bool:
     return section(inspect, "HostConfig").get("NetworkMode") == "host"
 
 
-def _hands_on_the_socket(subject: Subject) -> bool:
+def _hands_on_the_socket(inspect: Json) -> bool:
     """Whether it has the daemon's socket on the host's network, where any port may be its own."""
-    sources = {str(mount.get("Source")) for mount in subject.inspect.get("Mounts") or ()}
-    return _is_on_the_host(subject.inspect) and any(source.endswith("docker.sock") for source in sources)
+    sources = {str(mount.get("Source")) for mount in inspect.get("Mounts") or ()}
+    return _is_on_the_host(inspect) and any(source.endswith("docker.sock") for source in sources)
 
 
 # --- the connection to the store ----------------------------------------------------------------------------
@@ -91,12 +100,7 @@ def carries_store(subject: Subject) -> bool:
     endpoint = subject.operation.store_endpoint
     if endpoint is None:
         return False
-    stopping = [subject.inspect, *(each.inspect for each in subject.dependants if each.must_follow)]
-    return any(
-        _answers_at(subject, inspect, *endpoint)
-        for stopped in stopping
-        for inspect in network_chain(subject, stopped)
-    )
+    return any(_answers_at(subject, inspect, *endpoint) for inspect in _stopping(subject))
 
 
 def _answers_at(subject: Subject, inspect: Json, host: str, port: int) -> bool:
@@ -117,7 +121,9 @@ def _is_near(subject: Subject) -> bool:
 def _is_of_the_host(subject: Subject, host: str) -> bool:
     """Whether an address may be one of the machine that the daemon runs on."""
     if not _is_near(subject):
-        return host in _addresses_of(urllib.parse.urlsplit(subject.daemon.api.url).hostname)
+        addresses = _addresses_of(urllib.parse.urlsplit(subject.daemon.api.url).hostname)
+        # A name that only ssh knows says nothing of where the daemon is.
+        return host in addresses if addresses else not _is_ours(host)
     me = _own_container(subject)
     if me is None or _is_on_the_host(me):
         return _is_ours(host)
