@@ -392,7 +392,7 @@ class ReadsOnce(Protocol):
     def reading_once(self) -> Backend:
         """The same backend for one look ahead: what was read is not read again. Asks nobody.
 
-        Only preflights are asked of it, several at a time; it is not closed.
+        Only what it owns and preflights are asked of it, several at a time; it is not closed.
         """
         ...
 
@@ -465,7 +465,8 @@ class LeaseSeen:
     @property
     def host(self) -> str:
         """The machine in a holder text as ``holder_identity`` writes them; all of any other text."""
-        return self.holder.rsplit(":", 4)[0]
+        machine, *rest = self.holder.rsplit(":", 4)
+        return machine if len(rest) == 4 else self.holder
 
 
 @quick

@@ -8,7 +8,7 @@ from typing import Any, cast
 from cattrs import transform_error
 
 from safeupdater.codec.converting import EXPLAINING, FAST
-from safeupdater.codec.forms import Unwelcome, plain
+from safeupdater.codec.forms import Unwelcome, not_storable, plain
 from safeupdater.codec.schemas import EVENTS, KINDS, NAMES, SCHEMAS, SETTING, Schema
 from safeupdater.domain.operation import (
     Event,
@@ -17,7 +17,13 @@ from safeupdater.errors import CorruptState, StoreError
 
 
 def _encode(value: object, name: str, schemas: Mapping[str, Schema]) -> dict[str, Any]:
-    return {"type": name, "v": schemas[name].version, **FAST.unstructure(value)}
+    """The form of a value, which can be read back: what cannot would spoil all that is stored with it."""
+    form = {"type": name, "v": schemas[name].version, **FAST.unstructure(value)}
+    try:
+        _decode(name, form, schemas)
+    except CorruptState as error:
+        raise not_storable(f"nobody could read it again: {error.message}") from None
+    return form
 
 
 def _decode(name: str, data: object, schemas: Mapping[str, Schema]) -> Any:

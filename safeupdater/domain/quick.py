@@ -47,7 +47,7 @@ def quick(cls: Class) -> Class:
     return cls
 
 
-def evolved(value: Value, **changes: Any) -> Value:
+def evolved(value: Value, /, **changes: Any) -> Value:
     """What ``attrs.evolve`` gives, in a third of the time, of a frozen attrs class with slots.
 
     What changes is taken as it is, without the field's converter and the checks of the class.

@@ -6,6 +6,7 @@ import attrs
 
 from safeupdater.domain.candidate import Candidate
 from safeupdater.domain.decision import Decision, Reason, Verdict
+from safeupdater.domain.text import is_text
 from safeupdater.gates.reasons import says
 from safeupdater.protocols import Gate
 
@@ -64,6 +65,8 @@ def _problem_with(decision: Decision) -> str:
     for reason in decision.reasons:
         if reason.fatal and decision.verdict is not Verdict.REJECT:
             return "gave a fatal reason without rejecting"
+        if not all(map(is_text, (reason.code, reason.message, reason.gate, reason.policy))):
+            return "gave a reason that is no text"
         explained = explained or reason.verdict is decision.verdict
     return "" if explained else "gave a verdict without a reason for it"
 

@@ -23,6 +23,7 @@ from safeupdater.domain.operation import (
     VerdictReached,
 )
 from safeupdater.domain.quick import made
+from safeupdater.domain.text import is_text
 from safeupdater.errors import StoreError, VersionConflict
 
 ENDS = frozenset(
@@ -198,16 +199,8 @@ def require_key(key: str) -> None:
     Raises:
         StoreError: it is empty, too long, or holds NUL or text that is not Unicode.
     """
-    if not key or len(key) > _MAX_KEY or "\0" in key or not _is_unicode(key):
+    if not key or len(key) > _MAX_KEY or "\0" in key or not is_text(key):
         raise StoreError(
             f"a key has 1 to {_MAX_KEY} characters of Unicode text without NUL, got {ascii(key)[:60]}",
             code="invalid_key",
         )
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -24,6 +24,7 @@ from safeupdater.domain.operation import (
     Unrunnable,
 )
 from safeupdater.domain.quick import evolved, made
+from safeupdater.domain.text import written
 from safeupdater.errors import BackendError, SafeUpdaterError, StoreError
 from safeupdater.health import baseline_refuses
 from safeupdater.protocols import (
@@ -78,8 +79,8 @@ def failed(phase: Phase, step: str, error: Exception) -> StepFailed:
         retry = error.transient or phase is Phase.RESTORING
         status, code, message = (
             StepStatus.RETRY if retry else StepStatus.REFUSED,
-            error.code,
-            error.message,
+            written(error.code),
+            written(error.message),
         )
     else:
         # Foreign text may hold anything, secrets included: the type is all that is kept.
@@ -233,7 +234,7 @@ def capture(
     phase, step = Phase.CAPTURING, Phase.CAPTURING.value
     try:
         snapshot = backend.capture(context)
-        if not is_snapshot(snapshot):
+        if not is_snapshot(snapshot, context.operation_id, context.target_id):
             return context, refused(phase, step, nonsense(snapshot, "Snapshot"))
         store.put("snapshot", context.operation_id, snapshot)
     except StoreError:

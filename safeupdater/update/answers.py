@@ -13,6 +13,7 @@ import attrs
 
 from safeupdater.domain.health import Condition, Observation, Sample, SampleStatus
 from safeupdater.domain.operation import PreflightReport, Snapshot, StepOutcome, Steps, StepStatus
+from safeupdater.domain.text import is_text
 from safeupdater.errors import PluginError
 from safeupdater.protocols import Admittance
 
@@ -30,8 +31,8 @@ def outcome_in(answer: object) -> StepOutcome:
     if not isinstance(answer.status, StepStatus):
         return nonsense(answer.status, "StepStatus")
     for text in (answer.code, answer.message):
-        if not isinstance(text, str):
-            return nonsense(text, "text, as code or message")
+        if not is_text(text):
+            return nonsense(text, "text of Unicode, as code or message")
     return answer
 
 
@@ -82,9 +83,16 @@ def admittance_in(answer: object) -> Admittance:
     return answer
 
 
-def is_snapshot(answer: object) -> TypeGuard[Snapshot]:
-    """Whether a snapshot was captured; what is in it is the backend's alone."""
-    return isinstance(answer, Snapshot) and isinstance(answer.running, bool | None)
+def is_snapshot(answer: object, operation_id: str, target_id: str) -> TypeGuard[Snapshot]:
+    """Whether a snapshot of that operation was captured; what is in it is the backend's alone."""
+    return (
+        isinstance(answer, Snapshot)
+        and (answer.operation_id, answer.target_id) == (operation_id, target_id)
+        and is_text(answer.format)
+        and isinstance(answer.taken_at, datetime)
+        and answer.taken_at.tzinfo is not None
+        and isinstance(answer.running, bool | None)
+    )
 
 
 def is_observation(answer: object) -> TypeGuard[Observation]:
@@ -95,17 +103,17 @@ def is_observation(answer: object) -> TypeGuard[Observation]:
         and isinstance(answer.code, str)
         and isinstance(answer.detail, str)
         and isinstance(answer.identity, str)
+        and (
+            (answer.code.isascii() and answer.detail.isascii() and answer.identity.isascii())
+            or _is_texts((answer.code, answer.detail, answer.identity))
+        )
     )
 
 
 def is_sample(answer: object) -> TypeGuard[Sample]:
     """Whether a probe measured something, or said that it could not."""
-    return (
-        isinstance(answer, Sample)
-        and isinstance(answer.status, SampleStatus)
-        and isinstance(answer.detail, str)
-    )
+    return isinstance(answer, Sample) and isinstance(answer.status, SampleStatus) and is_text(answer.detail)
 
 
 def _is_texts(items: Iterable[object]) -> bool:
-    return all(isinstance(item, str) for item in items)
+    return all(map(is_text, items))

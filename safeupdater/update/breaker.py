@@ -13,7 +13,6 @@ lies in the future is open again.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -26,8 +25,9 @@ from safeupdater.protocols import StateStore
 
 HOUR = timedelta(hours=1)
 KIND, KEY = "breaker", "all"
-Starts = Callable[[], Mapping[str, datetime]]
-"""Gives the start of every operation under way, by id; it is asked only where that can decide."""
+Starts = Callable[[], Mapping[str, datetime | None]]
+"""Gives the start of every operation under way, by id, None where it cannot be read; it is asked only where
+that can decide."""
 
 _ROLLBACKS = 3
 _STARTED = 5
@@ -114,8 +114,9 @@ def _is_too_much(attempts: tuple[Attempt, ...], under_way: Starts, now: datetime
     if count == 0 or count >= _ROLLBACKS:
         return count > 0
     starts = {**under_way(), **{item.operation_id: item.started for item in attempts}}
-    started = len([start for start in starts.values() if start > since])
-    return started >= _STARTED and count * _ONE_IN >= started
+    started = len([start for start in starts.values() if start is not None and start > since])
+    unknown = len([start for start in starts.values() if start is None])
+    return started + unknown >= _STARTED and count * _ONE_IN >= started
 
 
 def _is_same(attempt: Attempt, other: Attempt) -> bool:
@@ -163,17 +164,19 @@ def look(store: StateStore, now: datetime, *, asking: str = "") -> Breaker:
     raise VersionConflict("the breaker is being written by others all the time: try again")
 
 
-def starts_in(store: StateStore, *, but: str = "") -> Mapping[str, datetime]:
+def starts_in(store: StateStore, *, but: str = "") -> Mapping[str, datetime | None]:
     """When each update that has not ended was begun, by operation id; ways back by hand are no updates.
 
-    One whose journal cannot be read must not keep others from their ends: it is not counted, and among
-    fewer starts the same rollbacks open the breaker sooner.
+    One whose journal cannot be read must not keep others from their ends: when it was begun is not known,
+    and it counts where that opens the breaker sooner.
     """
-    starts = {}
+    starts: dict[str, datetime | None] = {}
     for opened in store.unfinished():
         if opened.restores is None and opened.target_id != but:
-            with contextlib.suppress(CorruptState):
-                starts[opened.operation_id] = store.load(opened.operation_id)[0].at
+            try:
+                starts |= {first.operation_id: first.at for first in store.load(opened.operation_id)[:1]}
+            except CorruptState:
+                starts[opened.operation_id] = None
     return starts
 
 

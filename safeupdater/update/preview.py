@@ -29,7 +29,7 @@ class Outlook(enum.Enum):
     """What can be said of an update before it is begun."""
 
     READY = "ready"
-    """It would be begun."""
+    """Nothing that was asked would keep it from being begun."""
     REFUSED = "refused"
     """It would be refused, and nothing be changed."""
     UNKNOWN = "unknown"

@@ -10,7 +10,7 @@ from safeupdater.domain.operation import OperationPlanned, Snapshot
 from safeupdater.domain.plan import Approval, Plan
 from safeupdater.domain.settings import JournalRetention as JournalRetention
 from safeupdater.domain.sighting import TagHistory
-from safeupdater.errors import CorruptState, SafeUpdaterError, StoreError, border
+from safeupdater.errors import CorruptState, IllegalTransition, SafeUpdaterError, StoreError, border
 from safeupdater.protocols import Backend, StateStore
 from safeupdater.update.forgetting import count_quarantine, forget_brakes, forget_first_sights
 from safeupdater.update.listings import forget_listings
@@ -124,7 +124,10 @@ def _is_kept(store: StateStore, snapshot: Snapshot, newer: int, now: datetime) -
     opened = entries[0].event if entries else None
     if not isinstance(opened, OperationPlanned):
         return True, False  # the state was lost or cannot be read: evidence is never thrown away
-    state = replay(entry.event for entry in entries)
+    try:
+        state = replay(entry.event for entry in entries)
+    except IllegalTransition:
+        return True, False
     if not is_ended(state):
         return True, False
     policy = opened.settings.rollback

@@ -202,17 +202,29 @@ class Updater:
             except StoreError:
                 raise
             except SafeUpdaterError as error:
-                where = _where(backend)
-                problems.append(f"{where}: {error.message}")
-                self._notifier.alert_if_permanent(error, "see safeupdater doctor", where=where)
+                problems.append(self._not_scanned(backend, error))
                 continue
             self._tell_apart(backend)
+            try:
+                recorded = self.inventory.record(report, self.clock.now(), began=began)
+            except StoreError as error:
+                if error.code != "not_storable":
+                    raise
+                # What it found is nothing that can be remembered: its own problem, and no other's.
+                problems.append(self._not_scanned(backend, error))
+                continue
             assets += report.assets
             problems += report.problems
-            finished.append(self.inventory.record(report, self.clock.now(), began=began))
-            self._notifier.tell(finished[-1])
+            finished.append(recorded)
+            self._notifier.tell(recorded)
         self._checkpoint()
         return Scan(assets=tuple(assets), finished=tuple(finished), problems=tuple(problems))
+
+    def _not_scanned(self, backend: Backend, error: SafeUpdaterError) -> str:
+        """Tells of a backend whose scan came to nothing; the problem in words."""
+        where = _where(backend)
+        self._notifier.alert_if_permanent(error, "see safeupdater doctor", where=where)
+        return f"{where}: {error.message}"
 
     def plan(self, assets: Iterable[Asset] | None = None) -> Plan:
         """What to do about assets, by default all that the last scans saw and a backend here serves.
@@ -316,8 +328,9 @@ class Updater:
             self._tell_apart(backend)
         self.rollbacks.recover()
         self.rollbacks.collect()
-        approvals = self.approvals()
-        chosen = _to_carry_out(self.plan() if plan is None else plan, approvals, targets)
+        plan = self.plan() if plan is None else plan
+        approvals = self.approvals()  # those too that were given while the plan was made
+        chosen = _to_carry_out(plan, approvals, targets)
         if chosen:
             self._warn_if_volatile()
         results = self.executor.run(chosen, max_in_flight=max_in_flight, approvals=approvals)
@@ -330,8 +343,9 @@ class Updater:
     ) -> tuple[Preview, ...]:
         """What ``apply`` of the same plan would meet now: warnings and refusals, known without beginning.
 
-        The runtimes are asked, and only read. Nothing is written or recovered, and neither probes nor hooks
-        run, so those may still refuse what is ``ready``. One that does not answer is an ``unknown`` outlook.
+        The runtimes are asked, and only read. Nothing is written or recovered, neither probes nor hooks run,
+        and admission (turns, the breaker, budgets and cooldowns) is not asked: those may still refuse what is
+        ``ready``. One that does not answer is an ``unknown`` outlook.
 
         Raises:
             StoreError: the store did not give the approvals.

@@ -140,6 +140,15 @@ def test_a_journal_that_cannot_be_read_keeps_no_other_operation_from_its_end() -
     for name in ("newer", "readable"):
         store.append(name, [planned(name, name)], expected_version=0, at=NOW)
     partly = PartlyNewer(store, "newer")
-    assert breaker.starts_in(partly) == {"readable": NOW}  # type: ignore[arg-type]
+    assert breaker.starts_in(partly) == {"readable": NOW, "newer": None}  # type: ignore[arg-type]
     breaker.remember(partly, went_back("ours"), NOW)  # type: ignore[arg-type]
     assert [item.operation_id for item in record(store).attempts] == ["ours"]
+
+
+def test_what_cannot_be_read_opens_it_no_later() -> None:
+    ended = [Attempt(operation_id=f"good-{number}", started=NOW, ended=NOW) for number in range(3)]
+    known = Breaker(attempts=(*ended, went_back("bad")))
+    assert breaker.tripped(known, dict, NOW).opened is None
+    for start in (NOW, None):
+        opened = breaker.tripped(known, lambda start=start: {"under way": start}, NOW)  # type: ignore[misc]
+        assert opened.opened == NOW
