@@ -37,7 +37,8 @@ PEOPLE_AND_MACHINES = (
     Fault.CORRUPT,
 )  # fmt: skip
 _BROKEN = frozenset({"store_broken", "sync_failed", "disk_full"})
-STEP_BUDGET = 10_000
+STEP_BUDGET = 30_000
+"""One rollback that fails takes some 1,600 looks, and several of them may follow each other."""
 _ASKING_STEPS = 150
 _TARGETS = (1, 1, 1, 2, 2, 3, 5)
 _CALLS = 32
