@@ -20,7 +20,6 @@ BACKEND_VARIABLE = "SAFEUPDATER_BACKEND"
 FACTS_VARIABLE = "SAFEUPDATER_FACTS"
 REGISTRY_VARIABLE = "SAFEUPDATER_REGISTRY"
 SEAL_VARIABLE = "SAFEUPDATER_SEAL_KEY"
-_SEAL_KEY_BYTES = 32
 STORE_VARIABLE = "SAFEUPDATER_STORE"
 
 
@@ -54,13 +53,15 @@ def store_at(url: str, clock: Clock, environ: Mapping[str, str], **options: Any)
 
 
 def _seal_key(text: str) -> bytes:
+    from safeupdater.stores.seal import KEY_BYTES
+
     try:
         key = base64.b64decode(text.strip(), validate=True)
     except ValueError:
         key = b""  # the cause would show it
-    if len(key) != _SEAL_KEY_BYTES:
+    if len(key) != KEY_BYTES:
         raise ConfigurationError(
-            f"{SEAL_VARIABLE} is not {_SEAL_KEY_BYTES} bytes in base64: make one with "
+            f"{SEAL_VARIABLE} is not {KEY_BYTES} bytes in base64: make one with "
             "head -c 32 /dev/urandom | base64, and keep it safe"
         )
     return key

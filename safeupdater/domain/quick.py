@@ -32,7 +32,7 @@ def quick(cls: Class) -> Class:
         TypeError: a field has a factory, a converter or a validator, or is not set by the caller.
     """
     fields = attrs.fields(cls)
-    names: dict[str, Any] = {f"set_{field.name}": getattr(cls, field.name).__set__ for field in fields}
+    names = _setters(cls)
     names |= {f"default_{field.name}": field.default for field in fields}
     positional = [_parameter(field) for field in fields if not field.kw_only]
     by_name = [_parameter(field) for field in fields if field.kw_only]
@@ -70,14 +70,19 @@ _COPIES: dict[type, _Copy] = {}
 
 def _copying(cls: type) -> _Copy:
     """What fills a new instance from another one and from changes, which it takes out."""
+    names = _setters(cls)
     fields = [field.name for field in attrs.fields(cls)]
-    names: dict[str, Any] = {f"set_{name}": getattr(cls, name).__set__ for name in fields}
     body = "".join(
         f"\n    set_{name}(new, take({name!r}) if {name!r} in changes else self.{name})" for name in fields
     )
     exec(f"def copy(self, new, changes):\n    take = changes.pop{body}", names)  # noqa: S102
     copy: _Copy = names["copy"]
     return copy
+
+
+def _setters(cls: type) -> dict[str, Any]:
+    """What sets each field of an instance, by the name under which compiled code calls it."""
+    return {f"set_{field.name}": getattr(cls, field.name).__set__ for field in attrs.fields(cls)}
 
 
 def _parameter(field: attrs.Attribute[Any]) -> str:

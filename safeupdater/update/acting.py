@@ -273,9 +273,10 @@ def perform(
     phase, step = command.phase, command.step
     try:
         if step.startswith(HOOK_PREFIX):
-            outcome = outcome_in(_run_hook(backend, context, hooks, step.removeprefix(HOOK_PREFIX)))
+            answer = _run_hook(backend, context, hooks, step.removeprefix(HOOK_PREFIX))
         else:
-            outcome = outcome_in(backend.perform(context, phase, step, report))
+            answer = backend.perform(context, phase, step, report)
+        outcome = outcome_in(answer)
     except Exception as error:  # noqa: BLE001  a border: backends are foreign code
         return failed(phase, step, error)
     if outcome.status is _DONE:

@@ -100,13 +100,9 @@ def is_observation(answer: object) -> TypeGuard[Observation]:
     return (
         isinstance(answer, Observation)
         and isinstance(answer.condition, Condition)
-        and isinstance(answer.code, str)
-        and isinstance(answer.detail, str)
-        and isinstance(answer.identity, str)
-        and (
-            (answer.code.isascii() and answer.detail.isascii() and answer.identity.isascii())
-            or _is_texts((answer.code, answer.detail, answer.identity))
-        )
+        and is_text(answer.code)
+        and is_text(answer.detail)
+        and is_text(answer.identity)
     )
 
 

@@ -144,7 +144,7 @@ class Flight:
         journaled = store.load(self.operation_id, self.version)
         if not journaled:
             raise StoreError("the journal is shorter than it was", code="lease_lost")
-        ours = list(takewhile(self._is_ours, zip(journaled, self.unsaved)))  # noqa: B905  either may be longer
+        ours = list(takewhile(self._is_ours, zip(journaled, self.unsaved, strict=False)))
         for entry, event in ours:
             self.base = evolve(self.base, event)
             if notifier:

@@ -137,7 +137,7 @@ class GuardedBackend:
     @property
     def runtime_id(self) -> str | None:
         """As the backend says, where it does."""
-        ask: Callable[[], str | None] = lambda: getattr(self.inner, "runtime_id", None)  # noqa: E731
+        ask: Callable[[], str | None] = partial(getattr, self.inner, "runtime_id", None)
         return _asked(self._reads, ask, QUESTION_S, _scan_late, key="runtime_id")
 
     @property

@@ -32,7 +32,6 @@ from safeupdater.domain.operation import (
     VerdictReached,
     Woke,
 )
-from safeupdater.domain.quick import made
 from safeupdater.errors import IllegalTransition
 from safeupdater.update import transitions
 from safeupdater.update.states import (
@@ -76,7 +75,7 @@ def next_command(state: State) -> Command | None:
 
 
 def _look(state: Settling | Watching) -> Command:
-    return made(Probe, (state.due_s, False))
+    return Probe(state.due_s)
 
 
 def _look_at_old(state: Verifying) -> Command:
@@ -94,7 +93,7 @@ def _capture(state: Capturing) -> Command:
 def _step(state: Staging | Switching | Restoring) -> Command:
     if state.pause_s > 0:
         return Wait(state.pause_s)
-    return made(Perform, (state.phase, state.steps[state.index]))
+    return Perform(state.phase, state.steps[state.index])
 
 
 def _step_or_end(state: Committing | Discarding) -> Command:

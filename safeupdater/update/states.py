@@ -57,7 +57,7 @@ class Perform(NamedTuple):
     step: str
 
 
-class Probe(NamedTuple):  # as ``Perform``, made anew for every sample: a tuple is twice as fast as attrs
+class Probe(NamedTuple):
     """Look at the new version, or at the ``old`` one, once, and not before ``due_s``."""
 
     due_s: float
